@@ -70,6 +70,10 @@ impl Core {
             report.errors.log();
         }
         self.file.note_taken(revision, None);
+        for (balancer, what) in self.left_subnets(&config) {
+            tracing::warn!("{balancer}: {what}");
+        }
+        self.file.take_subnets(&config);
         self.file.take(text);
         let tracer = self.take_over(config, now, program);
         for effect in report.effects.iter().take(LOGGED) {
@@ -82,6 +86,10 @@ impl Core {
         let problems = [&self.file.problems[..], &self.serving.left_out[..]].concat();
         let generation = self.file.generation;
         Reloaded { report: ReloadReport { problems, generation, ..report }, tracer }
+    }
+
+    fn left_subnets(&self, config: &Config) -> Vec<(String, String)> {
+        config.api.as_ref().map_or_else(Vec::new, |api| self.file.left_subnets(&api.subnets))
     }
 
     /// What a file asks for: as it was found when the reload was prepared, if nothing is another since.
@@ -163,6 +171,10 @@ impl Core {
         let mut errors = errors;
         if let Some(config) = &config {
             note_unusable(config, &self.file.path, &mut errors);
+            for (balancer, what) in self.left_subnets(config) {
+                const FIX: &str = "give it another address, or leave the subnet as it was";
+                errors.warn(&self.file.path, &balancer, what, FIX);
+            }
         }
         let Some(config) = config.filter(|_| !errors.has_errors()) else {
             let generation = self.file.generation;

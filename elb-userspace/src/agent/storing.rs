@@ -86,8 +86,8 @@ impl ServedApi {
             members: agent.max_backends.get().saturating_sub(1),
             connections: agent.max_flows.get(),
         };
-        let (settings, queries) = (stored.settings.clone(), queries.clone());
-        let server = ApiServer::new(settings, limits, files, store, queries);
+        let (own, queries) = ((stored.settings.clone(), stored.subnets.clone()), queries.clone());
+        let server = ApiServer::new(own, limits, files, store, queries);
         let local = LocalApi(Some(server.clone()));
         let task = Some(containment::serving_api(server, ending)?);
         Ok(Self { task, local, end, store: stored.store.clone().ok(), commits, retry: None })

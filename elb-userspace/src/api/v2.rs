@@ -5,6 +5,7 @@ mod attributes;
 mod dialect;
 mod fixed;
 mod list;
+mod networks;
 mod path;
 mod request;
 mod server;

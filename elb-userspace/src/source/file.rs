@@ -41,7 +41,7 @@ use toml::de::DeTable;
 
 pub use self::error::{ConfigError, Errors, Severity};
 pub use self::fill::{Filled, fill};
-pub use self::host::Host;
+pub use self::host::{Host, own_addresses};
 use self::report::Report;
 pub use self::source_text::SourceText;
 pub use super::api::ApiSettings;

@@ -9,6 +9,7 @@ mod described;
 mod openstack;
 mod operating;
 mod strangers;
+mod subnets;
 mod whole;
 
 use std::{fs, net::SocketAddr, path::Path, time::Duration};
@@ -58,14 +59,18 @@ impl ApiScene {
 
     /// With the store in a file of its own.
     fn start_in(lab: Lab, store: Option<&Path>) -> Result<Self> {
+        let store = store.map(|path| format!("store = \"{}\"\n", path.display()));
+        Self::start_with(lab, &store.unwrap_or_default())
+    }
+
+    /// With more in `[api]`.
+    fn start_with(lab: Lab, more: &str) -> Result<Self> {
         let servers = lab.serve()?;
         lab.backends_up(Forwarding::Ipip)?;
         let config = Config::new(&lab);
         // The file of a host with a store names no load balancers, not even none.
         let file = config.text()?.replace("load_balancer = []\n", "").replace("pool = []\n", "");
-        let store = store.map(|path| format!("store = \"{}\"\n", path.display()));
-        let store = store.unwrap_or_default();
-        let text = format!("{file}\n[api]\nforwarding = \"ipip\"\n{store}");
+        let text = format!("{file}\n[api]\nforwarding = \"ipip\"\n{more}");
         let agent = Agent::start_with(&lab, &text, &config.agent.socket)?;
         let key = Key::create(&lab, agent.file(), "lab")?;
         Ok(Self { agent, key, servers, lab })

@@ -1,11 +1,10 @@
 //! What version 2 has besides the resources, and is as it is on a host of one's own: one provider, the flavors of V3,
-//! one zone; and networks, which are labels.
+//! one zone.
 
 use serde_json::{Value, json};
 
 use super::list::ListQuery;
 use crate::api::v3::face::{Fault, ONE_FLAVOR};
-use crate::model::ResourceId;
 use crate::source::store::{Body, FLAVORS};
 
 /// A collection: the keys of one and of several, and what is in it.
@@ -94,41 +93,6 @@ pub(super) fn answer(
         Some(item) => Ok(json!({one: item})),
         None => Err(Fault::no_such(format!("{one} {id} could not be found."))),
     }
-}
-
-/// Networks, subnets and ports are labels: whatever is asked for by its name or id is there.
-pub(super) fn network(
-    method: &str,
-    collection: &str,
-    id: Option<&str>,
-    query: &ListQuery,
-) -> Result<Value, Fault> {
-    if method != "GET" {
-        let why = format!("{collection} are labels on this host: they are not made or changed");
-        return Err(Fault::not_supported(why));
-    }
-    let key = collection.replace('-', "_");
-    let is_label = ["subnets", "networks"].contains(&collection);
-    let label = |name: &str| {
-        let id = label_id(name);
-        json!({"id": id, "name": name, "network_id": id, "subnets": []})
-    };
-    match (id, query.first("id").or_else(|| query.first("name"))) {
-        (Some(id), _) if is_label => Ok(json!({key.trim_end_matches('s'): label(id)})),
-        (Some(id), _) => Err(Fault::no_such(format!("{collection} {id} could not be found."))),
-        (None, Some(id)) if is_label => Ok(json!({key: [label(id)]})),
-        (None, _) => Ok(json!({key: []})),
-    }
-}
-
-/// The id of a label: V3 wants UUIDs. That of a name is made of it, and is always the same.
-fn label_id(name: &str) -> String {
-    if name.parse::<ResourceId>().is_ok() {
-        return name.to_owned();
-    }
-    let hash = ring::digest::digest(&ring::digest::SHA256, name.as_bytes());
-    let first = hash.as_ref().first_chunk().copied().unwrap_or_default();
-    uuid::Builder::from_random_bytes(first).into_uuid().to_string()
 }
 
 /// Quotas of V3, as both dialects have them.

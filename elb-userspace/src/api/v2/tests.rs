@@ -1,5 +1,7 @@
 //! Version 2 as its clients meet it, on the store of V3.
 
+mod subnets;
+
 use std::net::IpAddr;
 
 use axum::Extension;

@@ -15,6 +15,7 @@ use super::server::{ApiServer, wall};
 use super::{ids, keys};
 use crate::api::tcp::Peer;
 use crate::source::store::{Body, Document, DocumentKind};
+use crate::source::subnet::Subnet;
 
 /// The flavor of load balancers that ask for none, by its id.
 pub(in crate::api) const ONE_FLAVOR: &str = resources::FLAVOR;
@@ -147,7 +148,8 @@ impl ApiServer {
         // Where one member is meant, only that one is asked for.
         let member = id.filter(|_| kind == DocumentKind::Member).and_then(|id| id.parse().ok());
         let health = self.health(member).await;
-        let host = HostState { limits: self.limits, reached: store.reached(), health };
+        let (limits, subnets, reached) = (self.limits, self.subnets.clone(), store.reached());
+        let host = HostState { limits, subnets, reached, health };
         let documents = store.read();
         let view = View::new(&documents, host);
         let is_own = |document: &Document| {
@@ -170,6 +172,11 @@ impl ApiServer {
         };
         let one = id.parse().ok().and_then(|id| documents.get(kind, id)).filter(is_meant);
         Ok(vec![shown(&view, one.ok_or_else(|| Refusal::not_found(kind, id))?)])
+    }
+
+    /// The subnets that give addresses.
+    pub(in crate::api) fn subnets(&self) -> Arc<[Subnet]> {
+        self.subnets.get()
     }
 
     /// Whether it is served by TLS.

@@ -1,5 +1,6 @@
 //! The kinds of resources: what each takes, what it refuses, and how it is shown.
 
+mod addresses;
 mod attributes;
 mod health_monitor;
 mod hidden;

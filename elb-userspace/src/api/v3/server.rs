@@ -45,6 +45,7 @@ use crate::model::ResourceId;
 use crate::model::select::ResourceKind;
 use crate::source::api::ApiSettings;
 use crate::source::store::{Body, Store};
+use crate::source::subnet::Subnets;
 
 /// Connections at once; others wait.
 const CONNECTIONS: usize = 256;
@@ -58,6 +59,7 @@ const DIAGNOSIS_WAIT: Duration = Duration::from_secs(1);
 #[derive(Clone)]
 pub struct ApiServer {
     pub(super) settings: ApiSettings,
+    pub(super) subnets: Subnets,
     pub(super) limits: ApiLimits,
     pub(super) store: Result<Store, String>,
     pub(super) queries: mpsc::Sender<Query>,
@@ -84,7 +86,7 @@ struct Shared {
 impl ApiServer {
     /// By these settings, on a store or, where it cannot be used, to say why not.
     pub fn new(
-        settings: ApiSettings,
+        (settings, subnets): (ApiSettings, Subnets),
         limits: ApiLimits,
         files: ApiFiles,
         store: Result<Store, String>,
@@ -98,7 +100,7 @@ impl ApiServer {
             failures: Mutex::default(),
             checks: MemberChecks::default(),
         };
-        Self { settings, limits, store, queries, shared: Arc::new(shared) }
+        Self { settings, subnets, limits, store, queries, shared: Arc::new(shared) }
     }
 
     /// Serves until the end comes, and answers what is under way. Other faces of the API come first.
@@ -228,7 +230,8 @@ impl ApiServer {
             false => MemberHealths::new(),
         };
         let (limits, reached) = (self.limits, store.reached());
-        let base = HostState { limits, reached, health: MemberHealths::new() };
+        let (subnets, health_later) = (self.subnets.clone(), MemberHealths::new());
+        let base = HostState { limits, subnets, reached, health: health_later };
         let reply = match known {
             Known::CheckMember => self.check_member(&call, &View::new(&store.read(), base))?,
             Known::ShowMemberCheck => self.shared.checks.show(&call)?,

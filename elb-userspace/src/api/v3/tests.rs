@@ -15,7 +15,9 @@ mod protection;
 mod refusals;
 mod removal;
 mod sequences;
+mod subnets;
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
 
@@ -34,6 +36,7 @@ use crate::api::Query;
 use crate::api::tcp::Peer;
 use crate::source::api::ApiSettings;
 use crate::source::store::{DocumentKind, Reached, Store};
+use crate::source::subnet::Subnets;
 use crate::source::{file, store};
 
 pub(in crate::api) const PROJECT: &str = "0123456789abcdef0123456789abcdef";
@@ -50,6 +53,11 @@ pub(in crate::api) struct Scene {
     health: Arc<Mutex<MemberHealths>>,
     settings: ApiSettings,
     _folder: tempfile::TempDir,
+}
+
+/// What is this host's own, whatever host runs this.
+fn own_addresses() -> BTreeSet<IpAddr> {
+    [IpAddr::from([192, 0, 2, 2])].into()
 }
 
 /// An agent that knows how members are, and what keeps one from working.
@@ -71,14 +79,20 @@ fn agent(health: Arc<Mutex<MemberHealths>>) -> mpsc::Sender<Query> {
 
 impl Scene {
     pub(in crate::api) fn new() -> Self {
+        Self::with("")
+    }
+
+    /// With more in `[api]`.
+    pub(in crate::api) fn with(more: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let text = "[agent]\ninterfaces = [\"eth0\"]\n[api]\nforwarding = \"ipip\"\n";
-        let settings: ApiSettings = file::parse("elb.toml", text).unwrap().api.unwrap();
+        let text =
+            format!("[agent]\ninterfaces = [\"eth0\"]\n[api]\nforwarding = \"ipip\"\n{more}");
+        let settings: ApiSettings = file::parse("elb.toml", &text).unwrap().api.unwrap();
         let (path, own) = (folder.path().join("store.db"), settings.clone());
         let store = Store::open(
             &path,
             Box::new(move |documents| {
-                let source = file::SourceText::of("elb.toml", text);
+                let source = file::SourceText::of("elb.toml", &text);
                 let source =
                     source.with_store("store".as_ref(), &store::text::text(documents, &own));
                 let (_, errors) = file::parse_source(&source, &file::Host::default());
@@ -98,7 +112,9 @@ impl Scene {
         let health = Arc::<Mutex<MemberHealths>>::default();
         let queries = agent(health.clone());
         let files = ApiFiles { keys: keys_file, signed: folder.path().join("signed.json") };
-        let server = ApiServer::new(settings.clone(), LIMITS, files, Ok(store.clone()), queries);
+        let subnets = Subnets::new(&settings.subnets, own_addresses);
+        let own = (settings.clone(), subnets);
+        let server = ApiServer::new(own, LIMITS, files, Ok(store.clone()), queries);
         let peer = Extension(Peer(IpAddr::from([127, 0, 0, 1])));
         let router = server.clone().router().layer(peer);
         Self { router, server, store, token, read_only, other, health, settings, _folder: folder }

@@ -33,7 +33,7 @@ pub(crate) trait Client {
 
 /// curl, on the load balancer's host, with a token.
 pub(crate) struct Curl {
-    command: Box<dyn Fn() -> Command>,
+    command: Box<dyn Fn() -> Command + Send>,
     endpoint: String,
     token: String,
     project: String,

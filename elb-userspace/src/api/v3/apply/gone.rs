@@ -67,13 +67,16 @@ pub(super) fn modification(
     now: Option<&Document>,
 ) -> Option<String> {
     let part = before.or(now)?;
-    let whole = match part.kind {
+    let stays = before.is_some() && now.is_some();
+    if part.kind == DocumentKind::Member && stays {
         // What it weighs may change.
-        DocumentKind::Member if before.is_some() && now.is_some() => None,
-        DocumentKind::Member | DocumentKind::HealthMonitor => {
-            documents.get(DocumentKind::Pool, part.reference("pool_id")?).map(|pool| &**pool)
-        }
-        _ => before,
+        return None;
+    }
+    let is_of_pool = matches!(part.kind, DocumentKind::Member | DocumentKind::HealthMonitor);
+    let whole = if is_of_pool {
+        documents.get(DocumentKind::Pool, part.reference("pool_id")?).map(|pool| &**pool)
+    } else {
+        before
     };
     let whole = whole.filter(|whole| is_protected(whole))?;
     Some(format!(

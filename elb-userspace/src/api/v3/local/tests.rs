@@ -6,6 +6,7 @@ use super::super::resources::ApiLimits;
 use super::super::server::ApiFiles;
 use super::*;
 use crate::source::store::{DocumentKind, Transaction};
+use crate::source::subnet::Subnets;
 
 const FILE: &str = "[agent]\ninterfaces = [\"eth0\"]\n[[load_balancer]]\nname = \"web\"\nvip_address = \"192.0.2.10\"\n";
 
@@ -16,7 +17,7 @@ fn server(folder: &Path) -> (ApiServer, Store) {
     let limits = ApiLimits { listeners: 100, members: 1000, connections: 1 << 20 };
     let (queries, _) = tokio::sync::mpsc::channel(1);
     let files = ApiFiles { keys: folder.join("keys.json"), signed: folder.join("signed.json") };
-    (ApiServer::new(settings, limits, files, Ok(store.clone()), queries), store)
+    (ApiServer::new((settings, Subnets::none()), limits, files, Ok(store.clone()), queries), store)
 }
 
 /// Changes what the file says of the load balancer, or tries to.

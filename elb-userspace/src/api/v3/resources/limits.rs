@@ -5,6 +5,7 @@ use elb_common::limits::{MAX_POOLS, MAX_VIPS};
 use super::MemberHealths;
 use crate::model::IpGroup;
 use crate::source::store::{DocumentKind, Documents, Reached};
+use crate::source::subnet::Subnets;
 
 /// The flavor of load balancers that ask for none: this host.
 pub(in crate::api::v3) const FLAVOR: &str = "e1b00000-0000-4000-8000-000000000001";
@@ -24,6 +25,7 @@ pub struct ApiLimits {
 #[derive(Clone)]
 pub(in crate::api::v3) struct HostState {
     pub(in crate::api::v3) limits: ApiLimits,
+    pub(in crate::api::v3) subnets: Subnets,
     pub(in crate::api::v3) reached: Reached,
     pub(in crate::api::v3) health: MemberHealths,
 }
@@ -32,7 +34,8 @@ impl HostState {
     /// Of a host that has room for everything, and of which nothing else is known.
     pub(in crate::api::v3) fn unbounded() -> Self {
         let limits = ApiLimits { listeners: u32::MAX, members: u32::MAX, connections: u32::MAX };
-        Self { limits, reached: Reached::default(), health: MemberHealths::new() }
+        let (subnets, reached) = (Subnets::none(), Reached::default());
+        Self { limits, subnets, reached, health: MemberHealths::new() }
     }
 }
 

@@ -1,12 +1,10 @@
 //! Load balancers: the addresses that clients connect to.
 
-use std::net::{Ipv4Addr, Ipv6Addr};
-
 use serde_json::{Value, json};
 
 use super::super::refusal::Refusal;
 use super::attributes::{Attributes, begin, references, shown, tags, text};
-use super::{FLAVOR, View, Work, protection};
+use super::{FLAVOR, View, Work, addresses, protection};
 use crate::model::ResourceId;
 use crate::source::store::{Body, Document, DocumentKind, Flavor};
 
@@ -32,70 +30,41 @@ pub(super) fn create(work: &mut Work<'_, '_>, given: &Body) -> Result<(), Refusa
         let why = "guaranteed is false: shared load balancers are not made any more, leave it out";
         return Err(Refusal::invalid(why.to_owned()));
     }
-    let body = attributes().accept(given)?;
-    let networks = ["vpc_id", "vip_subnet_cidr_id", "ipv6_vip_virsubnet_id"];
-    let addresses = ["vip_address", "ipv6_vip_address"];
-    if networks.iter().chain(&addresses).all(|key| text(&body, key).is_empty()) {
+    let mut body = attributes().accept(given)?;
+    if !addresses::are_asked_for(&body) {
         let why =
             "set vip_address or ipv6_vip_address, or vpc_id for a load balancer without an address";
         return Err(Refusal::invalid(why.to_owned()));
     }
-    judge(work, &body, work.id)?;
+    judge(work, &mut body, given, work.id)?;
     work.make(KIND, body, tags(given)?);
     Ok(())
 }
 
 pub(super) fn update(work: &mut Work<'_, '_>, old: &Document, given: &Body) -> Result<(), Refusal> {
-    let body = attributes().amend(old, given)?;
+    let mut body = attributes().amend(old, given)?;
     protection::may_change(old, given)?;
     if old.is_set("ip_target_enable") && body.get("ip_target_enable") == Some(&json!(false)) {
         return Err(Refusal::invalid("ip_target_enable cannot be turned off again".to_owned()));
     }
-    judge(work, &body, old.id)?;
+    judge(work, &mut body, given, old.id)?;
     work.change(old, body);
     Ok(())
 }
 
-/// Its addresses are addresses, of its own, and of a subnet only with an address: this host assigns none.
-fn judge(work: &Work<'_, '_>, body: &Body, id: ResourceId) -> Result<(), Refusal> {
+/// Its flavor is one of this host, and its addresses are its own.
+fn judge(
+    work: &Work<'_, '_>,
+    body: &mut Body,
+    given: &Body,
+    id: ResourceId,
+) -> Result<(), Refusal> {
     let flavor = text(body, "l4_flavor_id");
     if ![FLAVOR, ""].contains(&flavor) && Flavor::find(flavor).is_none() {
         let why = format!("l4_flavor_id {flavor:?} is none of this host: list_flavors has them");
         return Err(Refusal::not_supported(why));
     }
-    let (v4, v6) = (text(body, "vip_address"), text(body, "ipv6_vip_address"));
-    if !v4.is_empty() && v4.parse::<Ipv4Addr>().is_err() {
-        return Err(Refusal::invalid(format!("vip_address {v4:?} is no IPv4 address")));
-    }
-    if !v6.is_empty() && v6.parse::<Ipv6Addr>().is_err() {
-        return Err(Refusal::invalid(format!("ipv6_vip_address {v6:?} is no IPv6 address")));
-    }
-    for (subnet, address) in
-        [("vip_subnet_cidr_id", "vip_address"), ("ipv6_vip_virsubnet_id", "ipv6_vip_address")]
-    {
-        if !text(body, subnet).is_empty() && text(body, address).is_empty() {
-            let why = format!("this host assigns no addresses from {subnet}: set {address}");
-            return Err(Refusal::not_supported(why));
-        }
-    }
-    for key in ["vip_address", "ipv6_vip_address"] {
-        let own = text(body, key);
-        let is_taken = |other: &&std::sync::Arc<Document>| {
-            other.id != id && same_address(own, other.text(key))
-        };
-        if let Some(other) = work.documents().of(KIND).find(is_taken) {
-            let mine = other.project == work.project;
-            let whose =
-                if mine { format!("loadbalancer {}", other.id) } else { "another".to_owned() };
-            return Err(Refusal::conflict(format!("{key} {own} is that of {whose}")));
-        }
-    }
-    Ok(())
-}
-
-fn same_address(one: &str, other: &str) -> bool {
-    let address = |text: &str| text.parse::<std::net::IpAddr>().ok();
-    address(one).is_some() && address(one) == address(other)
+    addresses::settle(work, body, given, id)
 }
 
 /// Listeners and pools go before it does, its log tank with it.

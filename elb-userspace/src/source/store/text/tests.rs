@@ -18,6 +18,7 @@ fn settings() -> ApiSettings {
         store: None,
         forwarding: Forwarding::Ipip,
         announce: Announce::None,
+        subnets: Vec::new(),
     }
 }
 
