@@ -37,7 +37,7 @@ pub(super) fn words() -> impl Iterator<Item = OsString> {
     env::args_os().skip_while(|word| word != "--").skip(1)
 }
 
-/// A shell that is told of options only where one begins, or nothing else is possible.
+/// A shell that gets options only where one begins, or nothing else is possible.
 struct Quiet(&'static (dyn EnvCompleter + Sync));
 
 impl EnvCompleter for Quiet {

@@ -69,7 +69,7 @@ fn known(kind: DocumentKind) -> Option<Vec<Label>> {
     let agent = SocketArg::from_arg_matches(last).ok()?;
     let project = last.try_get_one::<String>("project").ok().flatten().cloned();
     let agent = Agent { socket: agent.path().ok()?, project };
-    block_on(async { Ok(timeout(LIMIT, labels(&agent, kind)).await??) }).ok()
+    block_on(async { timeout(LIMIT, labels(&agent, kind)).await? }).ok()
 }
 
 async fn labels(agent: &Agent, kind: DocumentKind) -> Result<Vec<Label>> {

@@ -98,7 +98,9 @@ fn a_reload_changes_subnets_and_takes_no_address_away() -> Result<()> {
     ensure!(status == 400 && reply["error_code"] == "ELB.8950", "{status} {reply}");
     let said = session.scene.reloads_with(100, &subnet(101))?;
     ensure!(!said.contains("subnet"), "{said}");
-    session.make("create_load_balancer", json!({}), "loadbalancer", of_subnet())?;
+    let words = ["lb", "create", "by-hand", "--vip-subnet", ID];
+    let made = session.scene.agent.ask(&words)?;
+    ensure!(made["vip_address"] == "10.0.0.101", "{made}");
 
     let said = session.scene.reloads_with(101, "")?;
     for address in ["10.0.0.100", "10.0.0.101"] {

@@ -71,8 +71,8 @@ fn a_blacklist_of_everyone_leaves_members_healthy() -> Result<()> {
     let mut session = session(&mut scene)?;
     let lb = session.balancer()?;
     let made = session.echo_service(&lb, "TCP")?;
-    let monitor = json!({"pool_id": made.pool, "type": "TCP", "delay": 1, "timeout": 1,
-        "max_retries": 1, "max_retries_down": 1});
+    let monitor = json!({"pool_id": made.pool, "type": "TCP", "delay": 1, "timeout": 5,
+        "max_retries": 1, "max_retries_down": 3});
     session.make("create_health_monitor", json!({}), "healthmonitor", monitor)?;
     session.members_are(&made.pool, "ONLINE")?;
     let group = json!({"ip_list": [{"ip": "0.0.0.0/0"}, {"ip": "::/0"}]});
