@@ -70,9 +70,6 @@ impl Core {
             report.errors.log();
         }
         self.file.note_taken(revision, None);
-        for (balancer, what) in self.left_subnets(&config) {
-            tracing::warn!("{balancer}: {what}");
-        }
         self.file.take_subnets(&config);
         self.file.take(text);
         let tracer = self.take_over(config, now, program);
@@ -86,10 +83,6 @@ impl Core {
         let problems = [&self.file.problems[..], &self.serving.left_out[..]].concat();
         let generation = self.file.generation;
         Reloaded { report: ReloadReport { problems, generation, ..report }, tracer }
-    }
-
-    fn left_subnets(&self, config: &Config) -> Vec<(String, String)> {
-        config.api.as_ref().map_or_else(Vec::new, |api| self.file.left_subnets(&api.subnets))
     }
 
     /// What a file asks for: as it was found when the reload was prepared, if nothing is another since.
@@ -171,7 +164,7 @@ impl Core {
         let mut errors = errors;
         if let Some(config) = &config {
             note_unusable(config, &self.file.path, &mut errors);
-            for (balancer, what) in self.left_subnets(config) {
+            for (balancer, what) in self.file.left_subnets(config) {
                 const FIX: &str = "give it another address, or leave the subnet as it was";
                 errors.warn(&self.file.path, &balancer, what, FIX);
             }
@@ -250,6 +243,9 @@ impl Core {
         self.config.sflow = config.sflow.clone();
         self.metering.take_settings(&config.metrics);
         self.config.metrics = config.metrics.clone();
+        if let (Some(own), Some(api)) = (&mut self.config.api, &config.api) {
+            own.subnets.clone_from(&api.subnets);
+        }
         for (table, is_other) in
             [("agent", config.agent != self.config.agent), ("api", config.api != self.config.api)]
         {

@@ -1,12 +1,14 @@
 //! The API's store as the source of what is served: opened at the start, read with the file at each reload.
 
+mod subnets;
+
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use super::LoadedFile;
 use crate::source::api::ApiSettings;
 use crate::source::file::{self, Config, Errors, Host, SourceText};
-use crate::source::store::{DocumentKind, Store, text};
+use crate::source::store::{Store, text};
 use crate::source::subnet::{Subnet, Subnets};
 
 /// The store of a host whose file has `[api]`.
@@ -16,6 +18,8 @@ pub(in crate::agent) struct StoredSource {
     pub(in crate::agent) settings: ApiSettings,
     /// Those of the file that was taken over last.
     pub(in crate::agent) subnets: Subnets,
+    /// All that there were since the start.
+    former: Vec<Subnet>,
     /// Or why it cannot be used.
     pub(in crate::agent) store: Result<Store, String>,
     /// The file that writes are judged with: as it is now or, while that cannot be read, as it was last.
@@ -43,7 +47,8 @@ impl StoredSource {
             }
         }
         let subnets = Subnets::new(&settings.subnets, file::own_addresses);
-        Some(Self { path, settings, subnets, store, file, taken: 0, refused: None })
+        let former = settings.subnets.clone();
+        Some(Self { path, settings, subnets, former, store, file, taken: 0, refused: None })
     }
 
     /// From now on, writes are judged with this file, if it can be read: with another one, everything would be right.
@@ -80,44 +85,6 @@ pub(in crate::agent) fn begin(source: SourceText) -> (SourceText, Option<StoredS
 }
 
 impl LoadedFile {
-    /// What load balancers have of subnets that these have no more: each keeps it.
-    pub(in crate::agent) fn left_subnets(&self, subnets: &[Subnet]) -> Vec<(String, String)> {
-        let Some(stored) = self.stored.as_ref() else { return Vec::new() };
-        let before = stored.subnets.get();
-        if *before == *subnets {
-            return Vec::new();
-        }
-        let Ok(store) = &stored.store else { return Vec::new() };
-        let mut left = Vec::new();
-        for lb in store.read().of(DocumentKind::LoadBalancer) {
-            let keys = [
-                ("vip_subnet_cidr_id", "vip_address"),
-                ("ipv6_vip_virsubnet_id", "ipv6_vip_address"),
-            ];
-            for (key, address) in keys {
-                let Ok(address) = lb.text(address).parse() else { continue };
-                let of =
-                    |all: &[Subnet]| all.iter().find(|one| one.is_called(lb.text(key))).cloned();
-                let Some(former) = of(&before).filter(|one| one.allows(address)) else { continue };
-                if of(subnets).is_none_or(|now| !now.allows(address)) {
-                    let what = format!(
-                        "{address} is no address of subnet {} any more; it keeps it",
-                        former.label()
-                    );
-                    left.push((format!("load balancer {:?} ({})", lb.text("name"), lb.id), what));
-                }
-            }
-        }
-        left
-    }
-
-    /// Load balancers get their addresses from these from now on.
-    pub(in crate::agent) fn take_subnets(&self, config: &Config) {
-        if let (Some(stored), Some(api)) = (&self.stored, &config.api) {
-            stored.subnets.set(&api.subnets);
-        }
-    }
-
     /// The file as it is now, with what the store holds.
     pub(in crate::agent) fn read(&mut self) -> Result<SourceText, Errors> {
         let source = SourceText::read(&self.path)?;
