@@ -76,6 +76,7 @@ impl Core {
             report.errors.log();
         }
         self.file.note_taken(revision, None);
+        self.file.take_subnets(&config);
         self.file.take(text);
         let tracer = self.take_over(config, now, program);
         for effect in report.effects.iter().take(LOGGED) {
@@ -168,6 +169,10 @@ impl Core {
         let mut errors = errors;
         if let Some(config) = &config {
             note_unusable(config, &self.file.path, &mut errors);
+            for (balancer, what) in self.file.left_subnets(config) {
+                const FIX: &str = "give it another address, or leave the subnet as it was";
+                errors.warn(&self.file.path, &balancer, what, FIX);
+            }
         }
         let Some(config) = config.filter(|_| !errors.has_errors()) else {
             let generation = self.file.generation;
@@ -250,6 +255,9 @@ impl Core {
         self.config.sflow = config.sflow.clone();
         self.metering.take_settings(&config.metrics);
         self.config.metrics = config.metrics.clone();
+        if let (Some(own), Some(api)) = (&mut self.config.api, &config.api) {
+            own.subnets.clone_from(&api.subnets);
+        }
         for (table, is_other) in
             [("agent", config.agent != self.config.agent), ("api", config.api != self.config.api)]
         {

@@ -71,7 +71,7 @@ impl ServedApi {
         };
         let health = core.probes.members.known.clone();
         let (settings, queries) = (stored.settings.clone(), queries.clone());
-        let host = ApiHost { limits, health };
+        let host = ApiHost { limits, subnets: stored.subnets.clone(), health };
         let server = ApiServer::new(settings, host, files, store, queries);
         stored.gap = server.signed_gap();
         let local = LocalApi(Some(server.clone()));

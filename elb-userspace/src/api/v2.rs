@@ -6,6 +6,7 @@ mod dialect;
 mod fixed;
 mod list;
 mod listed;
+mod networks;
 mod path;
 mod request;
 mod server;

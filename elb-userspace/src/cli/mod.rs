@@ -12,6 +12,7 @@ mod audit;
 mod backend;
 mod capture;
 mod check;
+mod completing;
 mod detach;
 mod diagnose;
 mod doctor;
@@ -162,7 +163,7 @@ enum Command {
     Import(import::ImportArgs),
     /// Print what `-o json` of a command prints, as a JSON Schema.
     Schema(schema::SchemaArgs),
-    /// Print a completion script for a shell.
+    /// Print a completion script for a shell, which asks elb, and for resources of the API its agent.
     #[command(after_help = "Example:\n  elb completions bash > /etc/bash_completion.d/elb")]
     Completions {
         /// The shell.
@@ -206,6 +207,7 @@ enum Output {
 
 /// Runs the command that the process was started with; says on standard error why it failed.
 pub fn main() -> ExitCode {
+    completing::answer();
     let matches = help::command().get_matches();
     let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     run(cli).unwrap_or_else(|error| {
@@ -248,7 +250,7 @@ fn run(cli: Cli) -> Result<ExitCode> {
         Command::Import(args) => import::run(&args),
         Command::Schema(args) => schema::run(&args),
         Command::Completions { shell } => {
-            clap_complete::generate(shell, &mut help::command(), "elb", &mut io::stdout());
+            completing::print_script(shell)?;
             Ok(ExitCode::SUCCESS)
         }
         Command::Man { folder } => {

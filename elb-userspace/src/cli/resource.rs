@@ -3,6 +3,7 @@
 mod asking;
 mod body;
 mod command;
+mod completing;
 mod kind;
 mod print;
 

@@ -6,6 +6,9 @@ use serde::Serialize;
 
 use super::value::Invalid;
 
+/// The UDP port of VXLAN, which the V3 API refuses for listeners.
+pub const VXLAN_PORT: u16 = 4789;
+
 /// A closed range of ports (V3 `port_ranges`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub struct PortRange {

@@ -4,8 +4,10 @@ use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
+use toml::de::DeTable;
 
 use super::file::table::Table;
+use super::subnet::{self, Subnet};
 use crate::model::{Announce, Forwarding};
 
 /// Where the API is served, and what its resources have that the API has no name for.
@@ -25,6 +27,8 @@ pub struct ApiSettings {
     pub forwarding: Forwarding,
     /// Who attracts the traffic for its addresses.
     pub announce: Announce,
+    /// Subnets from which its load balancers get their addresses.
+    pub subnets: Vec<Subnet>,
 }
 
 impl ApiSettings {
@@ -53,6 +57,10 @@ pub(super) fn read(mut table: Table<'_>) -> Option<ApiSettings> {
     let listen = t.parsed_as("listen", ("an address and a port", "127.0.0.1:9443"));
     let forwarding = t.parsed("forwarding");
     let (tls_certificate, tls_key) = t.certificate_and_key();
+    let (subnets, is_right) = subnet::read_all(t.tables("subnet", label_of));
+    if !is_right {
+        t.mark_invalid();
+    }
     let settings = ApiSettings {
         listen: listen.unwrap_or(ApiSettings::LISTEN),
         tls_certificate,
@@ -61,6 +69,7 @@ pub(super) fn read(mut table: Table<'_>) -> Option<ApiSettings> {
         store: t.path("store"),
         forwarding: forwarding.unwrap_or(Forwarding::L2),
         announce: t.parsed_or("announce", Announce::Arp),
+        subnets,
     };
     if !settings.listen.ip().is_loopback() && settings.tls_certificate.is_none() {
         let what =
@@ -69,6 +78,12 @@ pub(super) fn read(mut table: Table<'_>) -> Option<ApiSettings> {
     }
     let (sound, _) = table.finish();
     sound.then_some(settings)
+}
+
+/// What a subnet is called in messages.
+fn label_of(table: &DeTable<'_>) -> Option<String> {
+    let text = |key: &str| table.get(key).and_then(|value| value.get_ref().as_str());
+    text("name").or_else(|| text("id")).map(str::to_owned)
 }
 
 #[cfg(test)]

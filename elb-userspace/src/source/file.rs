@@ -44,7 +44,7 @@ use toml::de::DeTable;
 
 pub use self::error::{ConfigError, Errors, Severity};
 pub use self::fill::{Filled, fill};
-pub use self::host::Host;
+pub use self::host::{Host, own_addresses};
 pub use self::piece::Piece;
 use self::report::Report;
 pub use self::resources::read_piece;

@@ -9,4 +9,5 @@ pub mod notify;
 pub mod settings;
 pub mod sflow;
 pub mod store;
+pub mod subnet;
 pub mod unreadable;

@@ -1,6 +1,7 @@
 //! The API, by clients that others made: a service is built by it, and packets follow each step; what was
 //! acknowledged outlives the agent.
 
+mod acceptance;
 mod applying;
 mod certificates;
 mod clients;
@@ -11,6 +12,7 @@ mod operating;
 mod replaying;
 mod secured;
 mod strangers;
+mod subnets;
 mod whole;
 
 use std::{fs, net::SocketAddr, path::Path, time::Duration};
@@ -64,7 +66,7 @@ impl ApiScene {
         Self::start_with(lab, &store.unwrap_or_default())
     }
 
-    /// With more lines of `[api]`.
+    /// With more in `[api]`.
     fn start_with(lab: Lab, more: &str) -> Result<Self> {
         let servers = lab.serve()?;
         lab.backends_up(Forwarding::Ipip)?;

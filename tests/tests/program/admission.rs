@@ -14,6 +14,7 @@ use elb_common::reason::Reason;
 use crate::both::{Both, everywhere, in_one_second, listener, wait_for_second};
 use crate::cases::Then::{self, Because, To};
 use crate::frame::*;
+use crate::kernel::now;
 use crate::world::*;
 
 const C4: &str = "198.51.100.7";
@@ -190,6 +191,38 @@ fn the_101st_connection_of_a_second_is_dropped() {
     assert_eq!(thens[102..], [To(id::IN_V4); 3], "segments and other listeners");
     wait_for_second();
     assert_eq!(both.run("the next second", &tcp4(C4, at, SYN)), To(id::IN_V4));
+}
+
+/// As many as the flavor Small I has (V3 acceptance 88): all of them at one second on the host, whose clock stands
+/// still; the last ones in the kernel. Connections that exist pay nothing.
+#[test]
+fn the_10_001st_connection_of_a_second_is_dropped_and_others_go_on() {
+    const CPS: u32 = 10_000;
+    let at = port::IN_V4;
+    let limited = || {
+        Both::with(|memory| {
+            let listener = listener(memory, vip4(), at, TCP);
+            (listener.flags, listener.cps) = (flags::LIMITED, CPS);
+        })
+    };
+    let host = limited();
+    let thens: Vec<_> = syns(1000..11_002, at).iter().map(|frame| host.on_host(frame)).collect();
+    assert_eq!(thens.iter().filter(|then| **then == To(id::IN_V4)).count(), CPS as usize);
+    assert_eq!(thens[CPS as usize..], [Because(Reason::RateLimited); 2]);
+    assert_eq!(host.on_host(&tcp4(C4, at, ACK)), To(id::IN_V4));
+
+    let in_kernel = |_| {
+        let mut both = limited();
+        let number = listener(&mut both.memory, vip4(), at, TCP).id;
+        let second = wait_for_second();
+        both.opened(number, CPS - 1, second);
+        let frames = [syns(1000..1003, at), vec![tcp4(C4, at, ACK)]].concat();
+        let thens = both.all(frames);
+        (now() == second).then_some(thens)
+    };
+    let limit = Because(Reason::RateLimited);
+    let thens = (0..10).find_map(in_kernel).expect("a second in ten is enough for four packets");
+    assert_eq!(thens, [To(id::IN_V4), limit, limit, To(id::IN_V4)]);
 }
 
 /// Listeners for 1000 to 1010, for 1008 and for the rest of the ports of an address.

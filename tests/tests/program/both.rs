@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 
 use elb_common::addr::Be16;
-use elb_common::admission::ListenerState;
+use elb_common::admission::{ListenerState, Opened};
 use elb_common::client::{Client, ClientKey};
 use elb_common::flow::{Flow, FlowKeyV4, FlowKeyV6};
 use elb_common::listener::{Listener, ListenerKeyV4, ListenerKeyV6};
@@ -34,6 +34,15 @@ impl Both {
     pub fn add(&mut self, change: impl FnOnce(&mut Memory)) {
         change(&mut self.memory);
         self.kernel.fill(&self.memory);
+    }
+
+    /// A listener opened so many connections in a second.
+    pub fn opened(&mut self, listener: u16, count: u32, second: u32) {
+        let opened = Opened::first(second).0 + u64::from(count) - 1;
+        let mut written = self.memory.written.borrow_mut();
+        let state = written.listener_states.entry(listener).or_default();
+        state.opened = opened;
+        self.kernel.set(names::LISTENER_STATES, u32::from(listener), *state);
     }
 
     /// The flow tables were last swept so many seconds ago.
@@ -79,7 +88,8 @@ impl Both {
         }
     }
 
-    fn on_host(&self, frame: &[u8]) -> Then {
+    /// What becomes of a packet on the host alone, at the second that its memory has.
+    pub fn on_host(&self, frame: &[u8]) -> Then {
         let before = self.memory.written.borrow().backends.clone();
         let mut buffer = [0u16; 2048];
         let mut host = Frame::new(&mut buffer, frame, INGRESS).expect("a small frame");

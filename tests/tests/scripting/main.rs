@@ -1,5 +1,6 @@
 //! What scripts and people ask the agent by: reloads, status, files, users, events.
 
+mod completing;
 mod events;
 mod files;
 mod readers;

@@ -1,5 +1,7 @@
 //! The API's store as the source of what is served: opened at the start, read with the file at each reload.
 
+mod subnets;
+
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::SystemTime;
@@ -9,12 +11,17 @@ use crate::api::v3::SignedGap;
 use crate::source::api::ApiSettings;
 use crate::source::file::{self, Config, Errors, Host, Piece, SourceText};
 use crate::source::store::{Pieces, Store, text};
+use crate::source::subnet::{Subnet, Subnets};
 
 /// The store of a host whose file has `[api]`.
 pub(in crate::agent) struct StoredSource {
     path: PathBuf,
     /// As they were at the start.
     pub(in crate::agent) settings: ApiSettings,
+    /// Those of the file that was taken over last.
+    pub(in crate::agent) subnets: Subnets,
+    /// All that there were since the start.
+    former: Vec<Subnet>,
     /// Or why it cannot be used.
     pub(in crate::agent) store: Result<Store, String>,
     /// The file that writes are judged with: as it is now or, while that cannot be read, as it was last.
@@ -46,7 +53,20 @@ impl StoredSource {
                 tracing::error!(store = %path.display(), why, "the API's store cannot be used");
             }
         }
-        Some(Self { path, settings, store, file, pieces, taken: 0, refused: None, gap: None })
+        let subnets = Subnets::new(&settings.subnets, file::own_addresses);
+        let former = settings.subnets.clone();
+        Some(Self {
+            path,
+            settings,
+            subnets,
+            former,
+            store,
+            file,
+            pieces,
+            taken: 0,
+            refused: None,
+            gap: None,
+        })
     }
 
     /// The API of a host whose file was right once and cannot be read now: it says so. Which store it names, and by which
@@ -55,7 +75,9 @@ impl StoredSource {
         let path = settings.store_file(&config.agent.state_dir);
         tracing::error!(store = %path.display(), why, "the API's store is not opened");
         let (file, pieces) = (Arc::default(), Mutex::new(Pieces::new(settings.clone())));
-        Self { path, settings, store: Err(why), file, pieces, taken: 0, refused: None, gap: None }
+        let (subnets, former) = (Subnets::none(), Vec::new());
+        let (store, taken, refused, gap) = (Err(why), 0, None, None);
+        Self { path, settings, subnets, former, store, file, pieces, taken, refused, gap }
     }
 
     /// From now on, writes are judged with this file, if it can be read: with another one, everything would be right.

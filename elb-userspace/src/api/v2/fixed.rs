@@ -1,12 +1,12 @@
-//! What version 2 has besides the resources, and is as it is on a host of one's own: one provider, one flavor, one
-//! zone; and networks, which are labels.
+//! What version 2 has besides the resources, and is as it is on a host of one's own: one provider, the flavors of V3,
+//! one zone.
 
 use serde_json::{Value, json};
 
 use super::list::ListQuery;
+use super::networks::decoded;
 use crate::api::v3::face::{Fault, ONE_FLAVOR, shortened};
-use crate::model::ResourceId;
-use crate::source::store::Body;
+use crate::source::store::{Body, FLAVORS};
 
 /// A collection: the keys of one and of several, and what is in it.
 struct Collection {
@@ -25,7 +25,7 @@ fn collection(name: &str) -> Option<Collection> {
     match name {
         "l7policies" => of("l7policy", "l7policies", vec![], L7),
         "providers" => of("provider", "providers", vec![provider()], HOST),
-        "flavors" => of("flavor", "flavors", vec![flavor()], HOST),
+        "flavors" => of("flavor", "flavors", flavors(), HOST),
         "flavorprofiles" => of("flavorprofile", "flavorprofiles", vec![], HOST),
         "availabilityzones" => of("availability_zone", "availability_zones", vec![zone()], HOST),
         "availabilityzoneprofiles" => {
@@ -44,11 +44,19 @@ fn provider() -> Value {
     json!({"name": "vlb", "description": "elb on this host"})
 }
 
-fn flavor() -> Value {
-    json!({
-        "id": ONE_FLAVOR, "name": "host", "description": "what this host has", "enabled": true,
-        "flavor_profile_id": null,
-    })
+fn flavors() -> Vec<Value> {
+    let own = (ONE_FLAVOR, "host", "what this host has".to_owned());
+    let figures = FLAVORS.iter().map(|one| {
+        let said = format!("{} connections, {} new ones a second", one.connection, one.cps);
+        (one.id, one.name, said)
+    });
+    let shown = |(id, name, description): (&str, &str, String)| {
+        json!({
+            "id": id, "name": name, "description": description, "enabled": true,
+            "flavor_profile_id": null,
+        })
+    };
+    [own].into_iter().chain(figures).map(shown).collect()
 }
 
 fn zone() -> Value {
@@ -87,49 +95,6 @@ pub(super) fn answer(
         Some(item) => Ok(json!({one: item})),
         None => Err(Fault::no_such(format!("{one} {} could not be found.", shortened(&id)))),
     }
-}
-
-/// Networks, subnets and ports are labels: whatever is asked for by its name or id is there.
-pub(super) fn network(
-    method: &str,
-    collection: &str,
-    id: Option<&str>,
-    query: &ListQuery,
-) -> Result<Value, Fault> {
-    if method != "GET" {
-        let why = format!("{collection} are labels on this host: they are not made or changed");
-        return Err(Fault::not_supported(why));
-    }
-    let key = collection.replace('-', "_");
-    let is_label = ["subnets", "networks"].contains(&collection);
-    let label = |name: &str| {
-        let id = label_id(name);
-        json!({"id": id, "name": name, "network_id": id, "subnets": []})
-    };
-    match (id.map(decoded), query.first("id").or_else(|| query.first("name"))) {
-        (Some(id), _) if is_label => Ok(json!({key.trim_end_matches('s'): label(&id)})),
-        (Some(id), _) => {
-            let id = shortened(&id);
-            Err(Fault::no_such(format!("{collection} {id} could not be found.")))
-        }
-        (None, Some(id)) if is_label => Ok(json!({key: [label(id)]})),
-        (None, _) => Ok(json!({key: []})),
-    }
-}
-
-/// A segment of a path as a client means it, however it is encoded.
-fn decoded(segment: &str) -> String {
-    percent_encoding::percent_decode_str(segment).decode_utf8_lossy().into_owned()
-}
-
-/// The id of a label: V3 wants UUIDs. That of a name is made of it, and is always the same.
-fn label_id(name: &str) -> String {
-    if let Ok(id) = name.parse::<ResourceId>() {
-        return id.to_string();
-    }
-    let hash = ring::digest::digest(&ring::digest::SHA256, name.as_bytes());
-    let first = hash.as_ref().first_chunk().copied().unwrap_or_default();
-    uuid::Builder::from_random_bytes(first).into_uuid().to_string()
 }
 
 /// Quotas of V3, as both dialects have them.

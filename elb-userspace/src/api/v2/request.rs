@@ -9,6 +9,7 @@ use super::dialect::Dialect;
 use super::tags;
 use crate::api::v3::face::{Fault, Messages, brief, shortened};
 use crate::source::store::{Body, DocumentKind};
+use crate::source::subnet::Subnet;
 
 /// A resource that is to be made, or changed.
 pub(super) struct Given<'a> {
@@ -18,6 +19,8 @@ pub(super) struct Given<'a> {
     pub(super) body: &'a Body,
     /// The project of the client.
     pub(super) project: &'a str,
+    /// The subnets that give addresses.
+    pub(super) subnets: &'a [Subnet],
 }
 
 impl Given<'_> {
@@ -122,12 +125,21 @@ impl Given<'_> {
         for one in std::iter::once(&main).chain(&more) {
             let (address, subnet) = (one.get("ip_address"), one.get("subnet_id"));
             let text = address.and_then(Value::as_str).unwrap_or_default();
-            let is_v6 = text.parse().is_ok_and(|address: IpAddr| address.is_ipv6());
+            let named = subnet.and_then(Value::as_str).unwrap_or_default();
+            let known = self.subnets.iter().find(|known| known.is_called(named));
+            // Without an address, the subnet says of which family one is wanted.
+            let is_v6 = match text.parse() {
+                Ok(address) => IpAddr::is_ipv6(&address),
+                Err(_) => known.is_some_and(|known| !known.is_v4()),
+            };
             let keys = if is_v6 {
                 ["ipv6_vip_address", "ipv6_vip_virsubnet_id"]
             } else {
                 ["vip_address", "vip_subnet_cidr_id"]
             };
+            // V3 knows its id only.
+            let id = known.map(|known| Value::from(known.id.to_string()));
+            let subnet = id.as_ref().or(subnet);
             for (key, value) in keys.into_iter().zip([address, subnet]) {
                 let Some(value) = value.filter(|value| !is_nothing(value)) else { continue };
                 if made.insert(key.to_owned(), value.clone()).is_some() {
@@ -248,7 +260,7 @@ mod tests {
         body: Value,
     ) -> Result<Value, String> {
         let body = body.as_object().cloned().unwrap();
-        let given = Given { kind, dialect, is_new, body: &body, project: "p" };
+        let given = Given { kind, dialect, is_new, body: &body, project: "p", subnets: &[] };
         given.translated().map(Value::Object).map_err(|fault| fault.message)
     }
 

@@ -18,7 +18,7 @@ use super::listed::ListedItems;
 use super::path::{Asked, Target, asked};
 use super::request::Given;
 use super::shown::{shown, statuses};
-use super::{fixed, tags, versions};
+use super::{fixed, networks, tags, versions};
 use crate::api::tcp::Peer;
 use crate::api::v3::ApiServer;
 use crate::api::v3::face::{Asker, Fault, request_id, shortened};
@@ -163,7 +163,11 @@ impl Call<'_> {
                 Ok((StatusCode::OK, fixed::answer(method, collection, id, &self.query)?))
             }
             (method, Target::Network { collection, id }) => {
-                Ok((StatusCode::OK, fixed::network(method, collection, id, &self.query)?))
+                let subnets = self.server.subnets();
+                Ok((
+                    StatusCode::OK,
+                    networks::network(method, collection, id, &self.query, &subnets)?,
+                ))
             }
             (method, target) => Err(Fault::not_supported(lacking(method, target))),
         }
@@ -298,7 +302,9 @@ impl Call<'_> {
 
     fn translated(&self, kind: DocumentKind, is_new: bool) -> Result<Body, Fault> {
         let (body, project) = (self.given(kind)?, self.asker.project());
-        Given { kind, dialect: self.dialect, is_new, body: &body, project }.translated()
+        let subnets = &self.server.subnets();
+        let dialect = self.dialect;
+        Given { kind, dialect, is_new, body: &body, project, subnets }.translated()
     }
 }
 

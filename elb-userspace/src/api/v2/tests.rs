@@ -2,6 +2,7 @@
 
 mod certificates;
 mod changes;
+mod subnets;
 
 use std::net::IpAddr;
 

@@ -140,7 +140,8 @@ fn steps(
             let stays = now.as_ref().is_some_and(|now| place(now) == place(before));
             gone::protection(documents, before).filter(|_| !stays)
         });
-        if let Some(why) = refused.next().or(protected) {
+        let modified = gone::modification(documents, before.as_ref(), now.as_ref());
+        if let Some(why) = refused.next().or(protected).or(modified) {
             return Err(why);
         }
     }

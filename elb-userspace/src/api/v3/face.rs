@@ -18,8 +18,9 @@ use super::{ids, keys};
 use crate::api::tcp::Peer;
 use crate::model::ResourceId;
 use crate::source::store::{Body, Document, DocumentKind, Documents, Store};
+use crate::source::subnet::Subnet;
 
-/// The one flavor, by its id.
+/// The flavor of load balancers that ask for none, by its id.
 pub(in crate::api) const ONE_FLAVOR: &str = resources::FLAVOR;
 
 /// A client that is known, and its request.
@@ -198,6 +199,11 @@ impl ApiServer {
             }
         };
         Ok(Listed { store, host: view.host, found })
+    }
+
+    /// The subnets that give addresses.
+    pub(in crate::api) fn subnets(&self) -> Arc<[Subnet]> {
+        self.host.subnets.get()
     }
 
     /// Whether it is served by TLS.

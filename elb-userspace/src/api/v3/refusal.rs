@@ -19,11 +19,12 @@ impl Refusal {
     }
 
     /// One of each.
-    pub(super) const fn every() -> [Self; 12] {
+    pub(super) const fn every() -> [Self; 13] {
         [
             Self::invalid(String::new()),
             Self::not_supported(String::new()),
             Self::no_such(String::new()),
+            Self::exhausted(String::new()),
             Self::quota(String::new()),
             Self::conflict(String::new()),
             Self::internal(String::new()),
@@ -54,6 +55,11 @@ impl Refusal {
     /// There is nothing of this name.
     pub(super) const fn no_such(message: String) -> Self {
         Self::new(StatusCode::NOT_FOUND, "ELB.8904", message)
+    }
+
+    /// No address is free.
+    pub(super) const fn exhausted(message: String) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "ELB.8950", message)
     }
 
     /// There are as many as there may be.

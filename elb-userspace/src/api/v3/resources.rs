@@ -1,5 +1,6 @@
 //! The kinds of resources: what each takes, what it refuses, and how it is shown.
 
+mod addresses;
 mod attributes;
 mod certificate;
 mod health_monitor;
@@ -14,6 +15,7 @@ mod member_healths;
 mod pairs;
 mod pool;
 mod project_settings;
+mod protection;
 mod relations;
 mod security_policy;
 mod work;
@@ -31,10 +33,12 @@ pub(super) use self::ip_group::{merge_list, remove_from_list};
 pub use self::limits::{ApiHost, ApiLimits};
 pub(super) use self::limits::{FLAVOR, HostState, Quotas};
 pub(super) use self::listener::takes_ports_of;
+pub(super) use self::load_balancer::flavor_of;
 pub(super) use self::member::has_offline_member;
 pub use self::member_healths::MemberHealths;
 pub(super) use self::pairs::{MASTER_SLAVE, ROLE, is_of_pair};
 pub(super) use self::project_settings::{echoes_keys, set_echo};
+pub(super) use self::protection::{is_protected, may_touch};
 pub(super) use self::relations::View;
 pub(super) use self::work::{Work, new_id};
 

@@ -51,7 +51,7 @@ const CONNECTIONS: usize = 1024;
 #[derive(Clone)]
 pub struct ApiServer {
     pub(super) settings: ApiSettings,
-    host: ApiHost,
+    pub(super) host: ApiHost,
     pub(super) store: Result<Store, String>,
     pub(super) queries: mpsc::Sender<Query>,
     pub(super) shared: Arc<Shared>,
@@ -241,9 +241,9 @@ impl ApiServer {
 
     /// What is known of the host, and shown to a caller.
     pub(super) fn host_state(&self, store: &Store, caller: &Caller) -> HostState {
-        let ApiHost { limits, health } = self.host.clone();
+        let ApiHost { limits, subnets, health } = self.host.clone();
         let may_see_keys = caller.may_write;
-        HostState { limits, reached: store.reached(), health, may_see_keys }
+        HostState { limits, subnets, reached: store.reached(), health, may_see_keys }
     }
 }
 

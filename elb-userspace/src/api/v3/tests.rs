@@ -13,11 +13,14 @@ mod master_slave;
 mod member_checks;
 mod page;
 mod persistence;
+mod protection;
 mod refusals;
 mod removal;
 mod revoked;
 mod sequences;
+mod subnets;
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
@@ -38,6 +41,7 @@ use crate::health::OperatingStatus;
 use crate::model::ResourceId;
 use crate::source::api::ApiSettings;
 use crate::source::store::{DocumentKind, Reached, Store};
+use crate::source::subnet::Subnets;
 use crate::source::{file, store};
 
 pub(in crate::api) const PROJECT: &str = "0123456789abcdef0123456789abcdef";
@@ -57,6 +61,11 @@ pub(in crate::api) struct Scene {
     _folder: tempfile::TempDir,
 }
 
+/// What is this host's own, whatever host runs this.
+fn own_addresses() -> BTreeSet<IpAddr> {
+    [IpAddr::from([192, 0, 2, 2])].into()
+}
+
 /// An agent that knows what keeps a member from working.
 fn agent() -> mpsc::Sender<Query> {
     let (queries, mut asked) = mpsc::channel(1);
@@ -72,14 +81,20 @@ fn agent() -> mpsc::Sender<Query> {
 
 impl Scene {
     pub(in crate::api) fn new() -> Self {
+        Self::with("")
+    }
+
+    /// With more in `[api]`.
+    pub(in crate::api) fn with(more: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let text = "[agent]\ninterfaces = [\"eth0\"]\n[api]\nforwarding = \"ipip\"\n";
-        let settings: ApiSettings = file::parse("elb.toml", text).unwrap().api.unwrap();
+        let text =
+            format!("[agent]\ninterfaces = [\"eth0\"]\n[api]\nforwarding = \"ipip\"\n{more}");
+        let settings: ApiSettings = file::parse("elb.toml", &text).unwrap().api.unwrap();
         let (path, own) = (folder.path().join("store.db"), settings.clone());
         let store = Store::open(
             &path,
             Box::new(move |documents| {
-                let source = file::SourceText::of("elb.toml", text);
+                let source = file::SourceText::of("elb.toml", &text);
                 let source =
                     source.with_store("store".as_ref(), store::text::pieces(documents, &own));
                 let (_, errors) = file::parse_source(&source, &file::Host::default());
@@ -97,7 +112,8 @@ impl Scene {
         let keys_file = folder.path().join("keys.json");
         keys.write(&keys_file).unwrap();
         let (health, queries) = (MemberHealths::default(), agent());
-        let host = ApiHost { limits: LIMITS, health: health.clone() };
+        let subnets = Subnets::new(&settings.subnets, own_addresses);
+        let host = ApiHost { limits: LIMITS, subnets, health: health.clone() };
         let kept = keys_file.clone();
         let files = ApiFiles { keys: keys_file, signed: folder.path().join("signed.json") };
         let server = ApiServer::new(settings.clone(), host, files, Ok(store.clone()), queries);

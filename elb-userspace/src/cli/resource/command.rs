@@ -5,6 +5,7 @@ use clap::{
     Arg, ArgAction, ArgMatches, Args as _, Command, FromArgMatches, Subcommand, value_parser,
 };
 
+use super::completing::names_of;
 use super::kind::{AttributeOption, Form, KINDS, ResourceKind, When};
 use crate::cli::duration::duration;
 use crate::cli::socket::SocketArg;
@@ -107,6 +108,7 @@ fn list(kind: &ResourceKind) -> Command {
     let mut command = verb(kind, "list", &format!("Show each {}", kind.noun));
     if kind.kind == DocumentKind::Member {
         let pool = Arg::new("pool").long("pool").value_name("POOL");
+        let pool = pool.add(names_of(DocumentKind::Pool));
         command = command.arg(pool.help("Only those of this pool: its name or id"));
     }
     let filter = Arg::new("filter").long("filter").value_name("KEY=VALUE");
@@ -130,7 +132,8 @@ fn resource(kind: &ResourceKind) -> Arg {
         | DocumentKind::Certificate
         | DocumentKind::ProjectSettings => "Its name or id",
     };
-    Arg::new("resource").value_name("RESOURCE").required(true).help(help)
+    let resource = Arg::new("resource").value_name("RESOURCE").required(true).help(help);
+    resource.add(names_of(kind.kind))
 }
 
 fn option(option: &AttributeOption) -> Arg {
@@ -150,13 +153,29 @@ fn option(option: &AttributeOption) -> Arg {
         Form::Networks => "NETWORKS",
         Form::Text | Form::GroupType => "VALUE",
     };
-    Arg::new(option.flag)
+    let argument = Arg::new(option.flag)
         .long(option.flag)
         .value_name(value)
         .value_parser(parser)
         .required(option.when == When::Needed)
         .allow_hyphen_values(false)
-        .help(option.help)
+        .help(option.help);
+    let named = match option.form {
+        Form::Of(kind) => Some(kind),
+        Form::Group => Some(DocumentKind::IpGroup),
+        Form::Text
+        | Form::Number
+        | Form::Switch
+        | Form::Ports
+        | Form::Networks
+        | Form::Drain
+        | Form::Minimum
+        | Form::GroupType => None,
+    };
+    match named {
+        Some(kind) => argument.add(names_of(kind)),
+        None => argument,
+    }
 }
 
 fn any_attribute() -> Arg {

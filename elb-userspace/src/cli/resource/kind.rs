@@ -83,6 +83,20 @@ pub(super) const KINDS: [ResourceKind; 6] = [
         options: &[
             option("vip-address", "vip_address", Text, Always, "Its IPv4 address"),
             option("ipv6-vip-address", "ipv6_vip_address", Text, Always, "Its IPv6 address"),
+            option(
+                "vip-subnet",
+                "vip_subnet_cidr_id",
+                Text,
+                Always,
+                "The subnet that gives it an IPv4 address: its id",
+            ),
+            option(
+                "ipv6-vip-subnet",
+                "ipv6_vip_virsubnet_id",
+                Text,
+                Always,
+                "The subnet that gives it an IPv6 address: its id",
+            ),
             option("vpc-id", "vpc_id", Text, Created, "A label; needed where it has no address"),
             option(
                 "deletion-protection",

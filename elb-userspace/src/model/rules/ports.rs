@@ -3,10 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::{At, Rules};
+use crate::model::port_range::VXLAN_PORT;
 use crate::model::{Listener, LoadBalancer, Member, Name, Pool, PortRange, Ports, Protocol};
-
-/// The UDP port of VXLAN, which the V3 API refuses for listeners.
-const VXLAN_PORT: u16 = 4789;
 
 impl<'a> Rules<'a> {
     /// What must hold between the listeners of a load balancer: a port has one listener, but for

@@ -3,6 +3,8 @@
 
 mod look;
 
+pub use self::look::own_addresses;
+
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;

@@ -45,6 +45,9 @@ url = "http://127.0.0.1:9000/"
 [metrics]
 [api]
 forwarding = "ipip"
+[[api.subnet]]
+id = "5e0b6a0e-0000-4000-8000-000000000001"
+cidr = "192.0.2.0/24"
 [flow_log]
 [sflow]
 collector = "192.0.2.9:6343"

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
+use super::flavor::is_tracked;
 use super::{Document, DocumentKind, Documents};
 use crate::model::{Name, ResourceId};
 
@@ -17,12 +18,14 @@ pub(super) struct Ingredients {
     pub(super) names: Vec<Referred>,
 }
 
-/// Names in the file; empty where there are none.
+/// Names in the file, empty where there are none, and what else follows from what is referred to.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Referred {
     pub(super) own: String,
     pub(super) pool: String,
     pub(super) ip_group: String,
+    /// Whether that pool records its connections.
+    pub(super) is_tracked: bool,
 }
 
 impl Ingredients {
@@ -36,7 +39,7 @@ impl Ingredients {
         if one.kind == DocumentKind::LoadBalancer {
             for listener in parts(DocumentKind::Listener, "loadbalancer_id") {
                 if !listener.text("default_pool_id").is_empty() {
-                    made_of.add(listener, names.of_listener(listener));
+                    made_of.add(listener, names.of_listener(documents, listener));
                 }
             }
         } else if one.kind == DocumentKind::Pool {
@@ -104,10 +107,13 @@ impl Names {
         self.0.get(&(document.kind, document.id)).cloned().unwrap_or_default()
     }
 
-    fn of_listener(&self, listener: &Document) -> Referred {
+    fn of_listener(&self, documents: &Documents, listener: &Document) -> Referred {
         let access = listener.body.get("ipgroup").and_then(|access| access.get("ipgroup_id"));
         let group = access.and_then(Value::as_str).unwrap_or_default();
+        let pool = listener.reference("default_pool_id");
+        let pool = pool.and_then(|pool| documents.get(DocumentKind::Pool, pool));
         Referred {
+            is_tracked: pool.is_some_and(|pool| is_tracked(pool)),
             own: self.own(listener),
             pool: self.referred(DocumentKind::Pool, listener.text("default_pool_id")),
             ip_group: self.referred(DocumentKind::IpGroup, group),

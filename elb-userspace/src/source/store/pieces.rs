@@ -75,6 +75,12 @@ impl Pieces {
             if was.text("name") != now?.text("name") {
                 return None;
             }
+            if kind == DocumentKind::Pool {
+                // What a listener of it may carry follows from how it chooses.
+                let listeners = documents.referring(DocumentKind::Listener, "default_pool_id", id);
+                let balancers = listeners.filter_map(|one| one.reference("loadbalancer_id"));
+                touched.extend(balancers.map(|one| (DocumentKind::LoadBalancer, one)));
+            }
             touched.extend(was_of.into_iter().chain(now_of));
         }
         Some(touched)

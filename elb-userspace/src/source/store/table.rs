@@ -4,7 +4,7 @@ use serde_json::Value;
 use toml::{Table, Value as Toml};
 
 use super::ingredients::{Ingredients, Referred};
-use super::{Document, DocumentKind};
+use super::{Document, DocumentKind, Flavor};
 use crate::source::api::ApiSettings;
 
 /// The TOML of a load balancer, a pool or an IP group.
@@ -44,19 +44,21 @@ fn load_balancer<'a>(
         copy(&mut table, lb, key);
     }
     set(&mut table, "announce", settings.announce.as_str());
-    let listeners = listeners.map(listener).map(Toml::Table).collect();
+    let listeners = listeners.map(|one| Toml::Table(listener(lb, one))).collect();
     set(&mut table, "listener", Toml::Array(listeners));
     table
 }
 
 /// A listener that has a pool.
-fn listener((listener, names): Named<'_>) -> Table {
+fn listener(lb: &Document, (listener, names): Named<'_>) -> Table {
+    let (cps, connection) = Flavor::limits(lb, listener, names.is_tracked);
     let mut table = named((listener, names));
     set(&mut table, "default_pool", names.pool.as_str());
-    for key in ["protocol", "admin_state_up", "keepalive_timeout", "cps"] {
+    for key in ["protocol", "admin_state_up", "keepalive_timeout"] {
         copy(&mut table, listener, key);
     }
-    set(&mut table, "max_connection", listener.number("connection"));
+    set(&mut table, "cps", cps);
+    set(&mut table, "max_connection", connection);
     let ranges = listener.body.get("port_ranges").and_then(toml_of);
     match ranges.filter(|ranges| ranges.as_array().is_some_and(|all| !all.is_empty())) {
         Some(ranges) => set(&mut table, "port_ranges", ranges),

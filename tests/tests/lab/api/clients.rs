@@ -33,7 +33,7 @@ pub(crate) trait Client {
 
 /// curl, on the load balancer's host, with a token.
 pub(crate) struct Curl {
-    command: Box<dyn Fn() -> Command>,
+    command: Box<dyn Fn() -> Command + Send>,
     endpoint: String,
     token: String,
     project: String,
@@ -67,7 +67,11 @@ impl Client for Curl {
                 Some(value) if path.contains(&pattern) => path = path.replace(&pattern, value),
                 _ => {
                     let values = value.as_array().cloned().unwrap_or_else(|| vec![value.clone()]);
-                    query.extend(values.iter().map(|value| format!("{name}={value}")));
+                    let text = |value: &Value| match value.as_str() {
+                        Some(text) => text.to_owned(),
+                        None => value.to_string(),
+                    };
+                    query.extend(values.iter().map(|value| format!("{name}={}", text(value))));
                 }
             }
         }

@@ -21,13 +21,19 @@ impl ApiScene {
     }
 
     /// Waits until new connections are served by exactly these backends.
-    fn becomes_served_by(&self, backends: &[usize]) -> Result<()> {
+    pub(super) fn becomes_served_by(&self, backends: &[usize]) -> Result<()> {
         wait_for(&format!("{backends:?} to serve"), LIMIT, || Ok(self.is_served_by(backends).ok()))
     }
 }
 
 impl Session<'_> {
-    fn done(&mut self, op: &str, args: Value, body: Value, expected: u16) -> Result<Value> {
+    pub(super) fn done(
+        &mut self,
+        op: &str,
+        args: Value,
+        body: Value,
+        expected: u16,
+    ) -> Result<Value> {
         let (status, reply) = self.call(op, args, body)?;
         ensure!(status == expected, "{op}: {status} {reply}");
         Ok(reply)
@@ -46,7 +52,7 @@ impl Session<'_> {
     }
 
     /// What the job of a check finds out.
-    fn checked(&mut self, member: &Value, listener: &str) -> Result<Value> {
+    pub(super) fn checked(&mut self, member: &Value, listener: &str) -> Result<Value> {
         let body = json!({"member_check": {"listener_id": listener, "subject": "all"}});
         let args = json!({"member_id": member});
         let reply = self.done("create_member_health_check_job", args, body, 202)?;
@@ -59,7 +65,7 @@ impl Session<'_> {
     }
 }
 
-/// All connections go to the master; to the slave only while the master is not healthy.
+/// All connections go to the master; to the slave only while the master is not healthy (acceptance 46).
 #[test]
 fn a_slave_serves_while_the_master_is_unhealthy() -> Result<()> {
     let mut scene = ApiScene::start()?;

@@ -95,3 +95,39 @@ fn while_the_file_is_broken_writes_are_judged_by_the_last_one_that_was_not() {
     file.read().unwrap();
     put(&file, "more", listener(99)).unwrap();
 }
+
+/// Who has an address that is of no subnet any more is named at each reload until that is put right.
+#[test]
+fn load_balancers_keep_addresses_that_subnets_have_no_more() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("elb.toml");
+    let own = format!("state_dir = {:?}\n", folder.path().display().to_string());
+    const ID: &str = "5e0b6a0e-0000-4000-8000-000000000001";
+    let subnet = |cidr: &str| {
+        format!("[[api.subnet]]\nid = \"{ID}\"\nname = \"front\"\ncidr = \"{cidr}\"\n")
+    };
+    let with = |subnets: &str| file::parse("elb.toml", &(host(&own) + subnets)).unwrap();
+    fs::write(&path, host(&own) + &subnet("192.0.2.0/24")).unwrap();
+    let (source, stored) = begin(SourceText::read(&path).unwrap());
+    let mut file = LoadedFile { stored, ..LoadedFile::new(path, source.text, now()) };
+    let web = json!({"name": "web", "vip_address": "192.0.2.10", "vip_subnet_cidr_id": ID});
+    put(&file, "web", (DocumentKind::LoadBalancer, web)).unwrap();
+    let label = json!({"name": "label", "vip_address": "192.0.2.200", "vip_subnet_cidr_id": "x"});
+    put(&file, "label", (DocumentKind::LoadBalancer, label)).unwrap();
+    let left = |file: &LoadedFile, config: &Config| {
+        let left = file.left_subnets(config).into_iter().map(|(of, what)| format!("{of}: {what}"));
+        left.collect::<Vec<_>>().join("\n")
+    };
+    assert_eq!(left(&file, &with(&subnet("192.0.2.0/28"))), "", "it is in the rest");
+    for fewer in [String::new(), subnet("192.0.2.64/26"), subnet("198.51.100.0/24")] {
+        let fewer = with(&fewer);
+        let said = left(&file, &fewer);
+        assert!(said.starts_with("load balancer \"web\" ("), "{said}");
+        let what = ": 192.0.2.10 is no address of subnet front any more; it keeps it";
+        assert!(said.ends_with(what) && !said.contains("label"), "{said}");
+        file.take_subnets(&fewer);
+        assert_eq!(left(&file, &fewer), said, "until it is put right");
+    }
+    file.take_subnets(&with(&subnet("192.0.2.0/24")));
+    assert_eq!(left(&file, &with(&subnet("192.0.2.0/24"))), "");
+}

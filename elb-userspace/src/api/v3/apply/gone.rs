@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::super::resources::{is_of_pair, takes_ports_of};
+use super::super::resources::{is_of_pair, is_protected, takes_ports_of};
 use crate::model::ResourceId;
 use crate::source::store::{Document, DocumentKind, Documents};
 
@@ -75,6 +75,31 @@ pub(super) fn protection(documents: &Documents, gone: &Document) -> Option<Strin
         let (kind, id) = (gone.kind, gone.id);
         format!("{kind} {id} is not in its place in the file, and is protected from deletion")
     })
+}
+
+/// What keeps a resource, or what it is part of, from being other than it is.
+pub(super) fn modification(
+    documents: &Documents,
+    before: Option<&Document>,
+    now: Option<&Document>,
+) -> Option<String> {
+    let part = before.or(now)?;
+    let stays = before.is_some() && now.is_some();
+    if part.kind == DocumentKind::Member && stays {
+        // What it weighs may change.
+        return None;
+    }
+    let is_of_pool = matches!(part.kind, DocumentKind::Member | DocumentKind::HealthMonitor);
+    let whole = if is_of_pool {
+        documents.get(DocumentKind::Pool, part.reference("pool_id")?).map(|pool| &**pool)
+    } else {
+        before
+    };
+    let whole = whole.filter(|whole| is_protected(whole))?;
+    Some(format!(
+        "{} {} is other in the file, and {} {} has protection_status consoleProtection: take it off by the API",
+        part.kind, part.id, whole.kind, whole.id
+    ))
 }
 
 /// Refuses a listener that takes a port of one without a pool: that one stays, and no file has a word for it.

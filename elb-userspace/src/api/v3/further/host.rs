@@ -7,7 +7,7 @@ use super::super::call::{Call, Reply};
 use super::super::list;
 use super::super::refusal::Refusal;
 use super::super::resources::{FLAVOR, View};
-use crate::source::store::DocumentKind;
+use crate::source::store::{DocumentKind, FLAVORS, Flavor};
 
 /// What clients may ask whether it is there: the name, and what it is.
 const FEATURES: &[(&str, &str, &str, &str)] = &[
@@ -27,26 +27,39 @@ const FEATURES: &[(&str, &str, &str, &str)] = &[
 ];
 
 pub(super) fn flavors(call: &Call, view: &View<'_>) -> Result<Reply, Refusal> {
-    let items = vec![shown_flavor(call, view)];
+    let own = own_flavor(call, view);
+    let items = [own].into_iter().chain(FLAVORS.iter().map(|one| fixed_flavor(call, one)));
     let query = call.query.without(&["list_all"]);
-    list::reply("flavors", list::shown(items), &query)
+    list::reply("flavors", list::shown(items.collect()), &query)
 }
 
 pub(super) fn flavor(call: &Call, view: &View<'_>) -> Result<Reply, Refusal> {
     let id = call.parameter("flavor_id");
-    if id != FLAVOR {
-        return Err(Refusal::no_such(format!("flavor {id} could not be found.")));
-    }
-    Ok(Reply::new(StatusCode::OK, "flavor", shown_flavor(call, view)))
+    let found = match Flavor::find(id) {
+        Some(flavor) => fixed_flavor(call, &flavor),
+        None if id == FLAVOR => own_flavor(call, view),
+        None => return Err(Refusal::no_such(format!("flavor {id} could not be found."))),
+    };
+    Ok(Reply::new(StatusCode::OK, "flavor", found))
 }
 
 /// All that this host can do: only the table of connections has a size.
-fn shown_flavor(call: &Call, view: &View<'_>) -> Value {
+fn own_flavor(call: &Call, view: &View<'_>) -> Value {
+    let info = json!({"connection": view.host.limits.connections, "cps": -1});
+    shown_flavor(call, (FLAVOR, "L4_flavor.elb.host", "L4_elastic_max"), &info)
+}
+
+/// One with figures that listeners keep to. A bandwidth is none of them: members answer clients directly.
+fn fixed_flavor(call: &Call, flavor: &Flavor) -> Value {
+    let info = json!({"connection": flavor.connection, "cps": flavor.cps});
+    shown_flavor(call, (flavor.id, flavor.name, "L4"), &info)
+}
+
+fn shown_flavor(call: &Call, (id, name, of): (&str, &str, &str), info: &Value) -> Value {
     json!({
-        "id": FLAVOR, "name": "L4_flavor.elb.host", "type": "L4_elastic_max", "shared": true,
+        "id": id, "name": name, "type": of, "shared": true,
         "project_id": call.caller.project, "flavor_sold_out": false,
-        "public_border_group": "center", "category": 0,
-        "info": {"connection": view.host.limits.connections, "cps": -1},
+        "public_border_group": "center", "category": 0, "info": info,
     })
 }
 

@@ -34,6 +34,7 @@ pub(super) fn balancer_with(call: &Call, work: &mut Work<'_, '_>) -> Result<Repl
 /// A listener; its pool stays.
 pub(super) fn listener(call: &Call, work: &mut Work<'_, '_>) -> Result<Reply, Refusal> {
     let listener = work.get(DocumentKind::Listener, call.parameter("listener_id"))?;
+    resources::may_touch(&listener)?;
     work.touch(listener.reference("loadbalancer_id"));
     work.remove(&listener);
     Ok(Reply::nothing())
@@ -137,6 +138,7 @@ fn remove_balancer(
 ) -> Result<(), Refusal> {
     let mut pools = work.referring(DocumentKind::Pool, "loadbalancer_id", lb.id);
     for listener in work.referring(DocumentKind::Listener, "loadbalancer_id", lb.id) {
+        resources::may_touch(&listener)?;
         let pool = listener.reference("default_pool_id");
         let pool = pool.and_then(|id| work.documents().get(DocumentKind::Pool, id).cloned());
         pools.extend(pool);

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::super::call::{Call, Reply};
 use super::super::refusal::Refusal;
-use super::super::resources::{FLAVOR, View};
+use super::super::resources::{View, flavor_of};
 use crate::source::store::{Document, DocumentKind};
 
 pub(super) fn show(call: &Call, view: &View<'_>) -> Result<Reply, Refusal> {
@@ -95,7 +95,7 @@ fn balancer(lb: &Document) -> Value {
     let keys = ["name", "vip_address", "ipv6_vip_address", "availability_zone_list"];
     let mut shown = copied(lb, &keys);
     shown["guaranteed"] = true.into();
-    shown["l4_flavor_id"] = FLAVOR.into();
+    shown["l4_flavor_id"] = flavor_of(lb).into();
     shown["l7_flavor_id"] = Value::Null;
     shown
 }

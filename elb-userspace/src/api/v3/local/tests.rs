@@ -6,6 +6,7 @@ use super::super::resources::{ApiHost, ApiLimits, MemberHealths};
 use super::super::server::ApiFiles;
 use super::*;
 use crate::source::store::{DocumentKind, Transaction};
+use crate::source::subnet::Subnets;
 
 const FILE: &str = "[agent]\ninterfaces = [\"eth0\"]\n[[load_balancer]]\nname = \"web\"\nvip_address = \"192.0.2.10\"\n";
 
@@ -14,7 +15,7 @@ fn server(folder: &Path) -> (ApiServer, Store) {
     let settings = file::parse("elb.toml", text).unwrap().api.unwrap();
     let store = Store::open(&folder.join("store.db"), Box::new(|_| Ok(()))).unwrap();
     let limits = ApiLimits { listeners: 100, members: 1000, connections: 1 << 20 };
-    let host = ApiHost { limits, health: MemberHealths::default() };
+    let host = ApiHost { limits, subnets: Subnets::none(), health: MemberHealths::default() };
     let (queries, _) = tokio::sync::mpsc::channel(1);
     let files = ApiFiles { keys: folder.join("keys.json"), signed: folder.join("signed.json") };
     (ApiServer::new(settings, host, files, Ok(store.clone()), queries), store)

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::super::refusal::Refusal;
 use super::attributes::{Attributes, begin, object, text};
-use super::{Work, member};
+use super::{Work, member, protection};
 use crate::source::store::{Body, Document, DocumentKind};
 
 const KIND: DocumentKind = DocumentKind::HealthMonitor;
@@ -25,6 +25,7 @@ pub(super) fn create(work: &mut Work<'_, '_>, given: &Body) -> Result<(), Refusa
     let mut body = attributes().accept(&given)?;
     let pool = work.get(DocumentKind::Pool, text(&body, "pool_id"))?;
     body.insert("pool_id".to_owned(), pool.id.to_string().into());
+    protection::may_touch(&pool)?;
     if let Some(other) = work.referring(KIND, "pool_id", pool.id).first() {
         let why = format!("pool {} has the healthmonitor {}", pool.id, other.id);
         return Err(Refusal::conflict(why));
@@ -37,6 +38,7 @@ pub(super) fn create(work: &mut Work<'_, '_>, given: &Body) -> Result<(), Refusa
 pub(super) fn update(work: &mut Work<'_, '_>, old: &Document, given: &Body) -> Result<(), Refusal> {
     let pool = work.get(DocumentKind::Pool, old.text("pool_id"))?;
     let mut body = attributes().amend(old, given)?;
+    protection::may_touch(&pool)?;
     judge(&mut body, &pool)?;
     work.change(old, body);
     Ok(())
@@ -80,6 +82,7 @@ fn judge(body: &mut Body, pool: &Document) -> Result<(), Refusal> {
 
 pub(super) fn may_go(work: &mut Work<'_, '_>, old: &Document) -> Result<(), Refusal> {
     let pool = work.get(DocumentKind::Pool, old.text("pool_id"))?;
+    protection::may_touch(&pool)?;
     member::touch(work, &pool);
     Ok(())
 }

@@ -5,8 +5,9 @@ use elb_common::limits::{MAX_POOLS, MAX_VIPS};
 use super::MemberHealths;
 use crate::model::IpGroup;
 use crate::source::store::{DocumentKind, Documents, Reached};
+use crate::source::subnet::Subnets;
 
-/// The one flavor: this host.
+/// The flavor of load balancers that ask for none: this host.
 pub(in crate::api::v3) const FLAVOR: &str = "e1b00000-0000-4000-8000-000000000001";
 
 /// What the maps of this host have room for, as its file says.
@@ -21,10 +22,12 @@ pub struct ApiLimits {
 }
 
 /// What an API knows of its host at any time.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct ApiHost {
     /// What it has room for.
     pub limits: ApiLimits,
+    /// Which addresses it gives.
+    pub subnets: Subnets,
     /// How its members are.
     pub health: MemberHealths,
 }
@@ -33,6 +36,7 @@ pub struct ApiHost {
 #[derive(Clone)]
 pub(in crate::api::v3) struct HostState {
     pub(in crate::api::v3) limits: ApiLimits,
+    pub(in crate::api::v3) subnets: Subnets,
     pub(in crate::api::v3) reached: Reached,
     pub(in crate::api::v3) health: MemberHealths,
     /// Whether the one who asks may be shown private keys, where the project has them shown.
@@ -45,6 +49,7 @@ impl HostState {
         let limits = ApiLimits { listeners: u32::MAX, members: u32::MAX, connections: u32::MAX };
         Self {
             limits,
+            subnets: Subnets::none(),
             reached: Reached::default(),
             health: MemberHealths::default(),
             may_see_keys: false,

@@ -4,8 +4,9 @@ use serde_json::{Value, json};
 
 use super::super::refusal::Refusal;
 use super::attributes::{Attributes, begin, object, shown, tags, text};
-use super::{Quotas, View, Work, pool};
+use super::{Quotas, View, Work, pool, protection};
 use crate::model::PortRange;
+use crate::model::port_range::VXLAN_PORT;
 use crate::source::store::{Body, Document, DocumentKind};
 
 const KIND: DocumentKind = DocumentKind::Listener;
@@ -31,16 +32,18 @@ pub(super) fn create(work: &mut Work<'_, '_>, given: &Body) -> Result<(), Refusa
     if others.len() >= MOST {
         return Err(Refusal::quota(format!("loadbalancer {} has {MOST} listeners", balancer.id)));
     }
+    let ranges = ports(&body)?;
+    if let Some(other) = others.iter().find(|other| takes(other, &body, &ranges)) {
+        let (protocol, ports) = (text(&body, "protocol"), written(&ranges));
+        let theirs = other.text("protocol");
+        let why =
+            format!("{protocol} port {ports} is that of listener {} (protocol {theirs})", other.id);
+        return Err(Refusal::conflict(why));
+    }
     protocol(&body)?;
     if given.get("transparent_client_ip_enable") == Some(&json!(false)) {
         let why = "transparent_client_ip_enable is false: members always see the client's address";
         return Err(Refusal::not_supported(why.to_owned()));
-    }
-    let ranges = ports(&body)?;
-    if let Some(other) = others.iter().find(|other| takes(other, &body, &ranges)) {
-        let (protocol, ports) = (text(&body, "protocol"), written(&ranges));
-        let why = format!("{protocol} port {ports} is that of listener {}", other.id);
-        return Err(Refusal::conflict(why));
     }
     access(work, &mut body)?;
     judge(&body)?;
@@ -62,6 +65,7 @@ pub(super) fn update(work: &mut Work<'_, '_>, old: &Document, given: &Body) -> R
         given.insert("ipgroup".to_owned(), Value::Object(whole));
     }
     let mut body = attributes().amend(old, &given)?;
+    protection::may_change(old, &given)?;
     access(work, &mut body)?;
     judge(&body)?;
     if let Some(pool) = work.referred(DocumentKind::Pool, &body, "default_pool_id")? {
@@ -100,7 +104,7 @@ fn ports(body: &Body) -> Result<Vec<PortRange>, Refusal> {
     }
     if port > 0 {
         let range = PortRange::new(port, port).map_err(|why| Refusal::invalid(why.to_string()))?;
-        return Ok(vec![range]);
+        return without_vxlan(body, vec![range]);
     }
     if given.is_empty() {
         return Err(Refusal::invalid("set protocol_port to 1 to 65535, or port_ranges".to_owned()));
@@ -113,6 +117,16 @@ fn ports(body: &Body) -> Result<Vec<PortRange>, Refusal> {
             return Err(Refusal::invalid(format!("port_ranges {other} and {range} overlap")));
         }
         ranges.push(range);
+    }
+    without_vxlan(body, ranges)
+}
+
+/// Refuses the port that the service keeps for itself, also where the listener has no pool yet.
+fn without_vxlan(body: &Body, ranges: Vec<PortRange>) -> Result<Vec<PortRange>, Refusal> {
+    let is_taken = ranges.iter().any(|range| range.contains(VXLAN_PORT));
+    if text(body, "protocol") == "UDP" && is_taken {
+        let why = format!("UDP port {VXLAN_PORT} is reserved for VXLAN, use another one");
+        return Err(Refusal::invalid(why));
     }
     Ok(ranges)
 }
@@ -129,8 +143,13 @@ pub(in crate::api::v3) fn takes_ports_of(one: &Document, other: &Document) -> bo
 /// Whether another listener has one of these ports.
 fn takes(other: &Document, body: &Body, ranges: &[PortRange]) -> bool {
     let theirs = ports(&other.body).unwrap_or_default();
-    other.text("protocol") == text(body, "protocol")
+    is_udp(other.text("protocol")) == is_udp(text(body, "protocol"))
         && theirs.iter().any(|their| ranges.iter().any(|range| range.overlaps(*their)))
+}
+
+/// Ports of UDP and those of TCP, which all other protocols use, are apart.
+fn is_udp(protocol: &str) -> bool {
+    ["UDP", "QUIC"].contains(&protocol)
 }
 
 fn written(ranges: &[PortRange]) -> String {
@@ -163,6 +182,7 @@ fn access(work: &Work<'_, '_>, body: &mut Body) -> Result<(), Refusal> {
 
 /// A pool with members keeps its listener.
 pub(super) fn may_go(work: &mut Work<'_, '_>, old: &Document) -> Result<(), Refusal> {
+    protection::may_touch(old)?;
     if let Some(pool) = old.reference("default_pool_id")
         && !work.referring(DocumentKind::Member, "pool_id", pool).is_empty()
     {

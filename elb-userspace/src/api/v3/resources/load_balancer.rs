@@ -1,14 +1,12 @@
 //! Load balancers: the addresses that clients connect to.
 
-use std::net::{Ipv4Addr, Ipv6Addr};
-
 use serde_json::{Value, json};
 
 use super::super::refusal::Refusal;
 use super::attributes::{Attributes, begin, references, shown, tags, text};
-use super::{FLAVOR, View, Work};
+use super::{FLAVOR, View, Work, addresses, protection};
 use crate::model::ResourceId;
-use crate::source::store::{Body, Document, DocumentKind};
+use crate::source::store::{Body, Document, DocumentKind, Flavor};
 
 const KIND: DocumentKind = DocumentKind::LoadBalancer;
 
@@ -19,11 +17,10 @@ pub(super) fn attributes() -> Attributes {
             "ipv6_vip_address": null, "ipv6_vip_virsubnet_id": null, "vpc_id": null,
             "availability_zone_list": [], "enterprise_project_id": "0", "admin_state_up": true,
             "ip_target_enable": false, "deletion_protection_enable": false,
-            "protection_status": "nonProtection", "protection_reason": "",
+            "protection_status": "nonProtection", "protection_reason": "", "l4_flavor_id": null,
         }),
         idle: json!({
             "guaranteed": true, "provider": "vlb", "waf_failure_action": "forward",
-            "l4_flavor_id": FLAVOR,
         }),
     }
 }
@@ -33,64 +30,41 @@ pub(super) fn create(work: &mut Work<'_, '_>, given: &Body) -> Result<(), Refusa
         let why = "guaranteed is false: shared load balancers are not made any more, leave it out";
         return Err(Refusal::invalid(why.to_owned()));
     }
-    let body = attributes().accept(given)?;
-    let networks = ["vpc_id", "vip_subnet_cidr_id", "ipv6_vip_virsubnet_id"];
-    let addresses = ["vip_address", "ipv6_vip_address"];
-    if networks.iter().chain(&addresses).all(|key| text(&body, key).is_empty()) {
+    let mut body = attributes().accept(given)?;
+    if !addresses::are_asked_for(&body) {
         let why =
             "set vip_address or ipv6_vip_address, or vpc_id for a load balancer without an address";
         return Err(Refusal::invalid(why.to_owned()));
     }
-    judge(work, &body, work.id)?;
+    judge(work, &mut body, given, work.id)?;
     work.make(KIND, body, tags(given)?);
     Ok(())
 }
 
 pub(super) fn update(work: &mut Work<'_, '_>, old: &Document, given: &Body) -> Result<(), Refusal> {
-    let body = attributes().amend(old, given)?;
+    let mut body = attributes().amend(old, given)?;
+    protection::may_change(old, given)?;
     if old.is_set("ip_target_enable") && body.get("ip_target_enable") == Some(&json!(false)) {
         return Err(Refusal::invalid("ip_target_enable cannot be turned off again".to_owned()));
     }
-    judge(work, &body, old.id)?;
+    judge(work, &mut body, given, old.id)?;
     work.change(old, body);
     Ok(())
 }
 
-/// Its addresses are addresses, of its own, and of a subnet only with an address: this host assigns none.
-fn judge(work: &Work<'_, '_>, body: &Body, id: ResourceId) -> Result<(), Refusal> {
-    let (v4, v6) = (text(body, "vip_address"), text(body, "ipv6_vip_address"));
-    if !v4.is_empty() && v4.parse::<Ipv4Addr>().is_err() {
-        return Err(Refusal::invalid(format!("vip_address {v4:?} is no IPv4 address")));
+/// Its flavor is one of this host, and its addresses are its own.
+fn judge(
+    work: &Work<'_, '_>,
+    body: &mut Body,
+    given: &Body,
+    id: ResourceId,
+) -> Result<(), Refusal> {
+    let flavor = text(body, "l4_flavor_id");
+    if ![FLAVOR, ""].contains(&flavor) && Flavor::find(flavor).is_none() {
+        let why = format!("l4_flavor_id {flavor:?} is none of this host: list_flavors has them");
+        return Err(Refusal::not_supported(why));
     }
-    if !v6.is_empty() && v6.parse::<Ipv6Addr>().is_err() {
-        return Err(Refusal::invalid(format!("ipv6_vip_address {v6:?} is no IPv6 address")));
-    }
-    for (subnet, address) in
-        [("vip_subnet_cidr_id", "vip_address"), ("ipv6_vip_virsubnet_id", "ipv6_vip_address")]
-    {
-        if !text(body, subnet).is_empty() && text(body, address).is_empty() {
-            let why = format!("this host assigns no addresses from {subnet}: set {address}");
-            return Err(Refusal::not_supported(why));
-        }
-    }
-    for key in ["vip_address", "ipv6_vip_address"] {
-        let own = text(body, key);
-        let is_taken = |other: &&std::sync::Arc<Document>| {
-            other.id != id && same_address(own, other.text(key))
-        };
-        if let Some(other) = work.documents().of(KIND).find(is_taken) {
-            let mine = other.project == work.project;
-            let whose =
-                if mine { format!("loadbalancer {}", other.id) } else { "another".to_owned() };
-            return Err(Refusal::conflict(format!("{key} {own} is that of {whose}")));
-        }
-    }
-    Ok(())
-}
-
-fn same_address(one: &str, other: &str) -> bool {
-    let address = |text: &str| text.parse::<std::net::IpAddr>().ok();
-    address(one).is_some() && address(one) == address(other)
+    addresses::settle(work, body, given, id)
 }
 
 /// Listeners and pools go before it does, its log tank with it.
@@ -99,6 +73,7 @@ pub(super) fn leave(work: &mut Work<'_, '_>, old: &Document) -> Result<(), Refus
         let why = format!("loadbalancer {} has deletion_protection_enable", old.id);
         return Err(Refusal::conflict(why));
     }
+    protection::may_touch(old)?;
     for kind in [DocumentKind::Listener, DocumentKind::Pool] {
         if let Some(one) = work.referring(kind, "loadbalancer_id", old.id).first() {
             let why = format!("{kind} {} is using this loadbalancer: delete it first", one.id);
@@ -109,6 +84,11 @@ pub(super) fn leave(work: &mut Work<'_, '_>, old: &Document) -> Result<(), Refus
         work.remove(&tank);
     }
     Ok(())
+}
+
+/// The flavor of a load balancer. Those that were made when there was one have it.
+pub(in crate::api::v3) fn flavor_of(lb: &Document) -> &str {
+    Some(lb.text("l4_flavor_id")).filter(|id| !id.is_empty()).unwrap_or(FLAVOR)
 }
 
 pub(super) fn show(view: &View<'_>, lb: &Document) -> Value {
@@ -125,7 +105,7 @@ pub(super) fn show(view: &View<'_>, lb: &Document) -> Value {
         "guaranteed": true,
         "eips": [], "publicips": [], "global_eips": [], "elb_virsubnet_ids": [],
         "vip_port_id": null, "ipv6_vip_port_id": null, "billing_info": "",
-        "l4_flavor_id": FLAVOR, "l4_scale_flavor_id": null, "l7_flavor_id": null,
+        "l4_flavor_id": flavor_of(lb), "l4_scale_flavor_id": null, "l7_flavor_id": null,
         "l7_scale_flavor_id": null, "elb_virsubnet_type": null, "frozen_scene": null,
         "log_group_id": log("log_group_id"), "log_topic_id": log("log_topic_id"),
     });

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::super::refusal::Refusal;
 use super::attributes::{Attributes, begin, object, references};
-use super::{Quotas, ROLE, View, Work};
+use super::{Quotas, ROLE, View, Work, protection};
 use crate::health::{Failure, OperatingStatus};
 use crate::model::ResourceId;
 use crate::source::store::{Body, Document, DocumentKind};
@@ -28,6 +28,7 @@ pub(super) fn attributes() -> Attributes {
 pub(super) fn create(work: &mut Work<'_, '_>, given: &Body) -> Result<(), Refusal> {
     let mut body = attributes().accept(given)?;
     let pool = pool(work)?;
+    protection::may_touch(&pool)?;
     body.insert("pool_id".to_owned(), pool.id.to_string().into());
     let others = work.referring(KIND, "pool_id", pool.id);
     if others.len() >= MOST {
@@ -90,6 +91,7 @@ pub(super) fn may_go(work: &mut Work<'_, '_>, _: &Document) -> Result<(), Refusa
         let why = format!("pool {} has member_deletion_protection_enable", pool.id);
         return Err(Refusal::conflict(why));
     }
+    protection::may_touch(&pool)?;
     touch(work, &pool);
     Ok(())
 }

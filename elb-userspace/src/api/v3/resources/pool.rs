@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::super::refusal::Refusal;
 use super::attributes::{Attributes, begin, object, references, text};
-use super::{MASTER_SLAVE, View, Work};
+use super::{MASTER_SLAVE, View, Work, protection};
 use crate::source::store::{Body, Document, DocumentKind};
 
 const KIND: DocumentKind = DocumentKind::Pool;
@@ -38,6 +38,7 @@ pub(super) fn create(work: &mut Work<'_, '_>, given: &Body) -> Result<(), Refusa
     }
     judge(&mut body)?;
     if let Some(listener) = &listener {
+        protection::may_touch(listener)?;
         if let Some(pool) = listener.reference("default_pool_id") {
             let why = format!("listener {} has the default pool {pool}", listener.id);
             return Err(Refusal::conflict(why));
@@ -67,6 +68,7 @@ pub(super) fn update(work: &mut Work<'_, '_>, old: &Document, given: &Body) -> R
         }
     }
     let mut body = attributes().amend(old, given)?;
+    protection::may_change(old, given)?;
     judge(&mut body)?;
     work.change(old, body);
     Ok(())
@@ -167,11 +169,13 @@ fn serves(_: &Body, protocol: &str, listener: &Body) -> Result<(), Refusal> {
 
 /// Members go before it does; listeners and its monitor let go of it.
 pub(super) fn leave(work: &mut Work<'_, '_>, old: &Document) -> Result<(), Refusal> {
+    protection::may_touch(old)?;
     if let Some(member) = work.referring(DocumentKind::Member, "pool_id", old.id).first() {
         let why = format!("member {} is in this pool: delete it first", member.id);
         return Err(Refusal::conflict(why));
     }
     for listener in work.referring(DocumentKind::Listener, "default_pool_id", old.id) {
+        protection::may_touch(&listener)?;
         work.set(&listener, "default_pool_id", Value::Null);
     }
     for monitor in work.referring(DocumentKind::HealthMonitor, "pool_id", old.id) {

@@ -128,6 +128,14 @@ async fn flavors_zones_features_and_addresses_are_those_of_one_host() {
         (&json!(FLAVOR), &Value::Null)
     );
     assert_eq!(flavors["flavors"][0]["info"]["connection"], 1 << 20);
+    let small = scene.shown("flavors?name=L4_flavor.elb.s1.small").await["flavors"].clone();
+    assert_eq!(small[0]["info"], json!({"connection": 500_000, "cps": 10_000}), "{small}");
+    assert_eq!(scene.shown("flavors?type=L4").await["flavors"].as_array().unwrap().len(), 2);
+    let small = small[0]["id"].as_str().unwrap().to_owned();
+    assert_eq!(scene.shown(&format!("flavors/{small}")).await["flavor"]["type"], "L4");
+    let change = json!({"loadbalancer": {"l4_flavor_id": small}});
+    let (_, shown) = scene.ask("PUT", &format!("loadbalancers/{lb}"), change).await;
+    assert_eq!(shown["loadbalancer"]["l4_flavor_id"], *small);
     assert_eq!(scene.shown("flavors?type=L7").await["flavors"], json!([]));
     assert_eq!(scene.shown(&format!("flavors/{FLAVOR}")).await["flavor"]["type"], "L4_elastic_max");
     assert_eq!(scene.refused("GET", "flavors/x", Value::Null).await.1, "ELB.8904");

@@ -58,7 +58,9 @@ async fn what_is_wrong_is_refused_with_the_code_that_clients_know() {
         ),
         ("POST", "listeners", with_port("TCP", 80), "ELB.8907", "port 80 is that of listener"),
         ("POST", "listeners", with_port("TCP", 0), "ELB.8902", "protocol_port"),
+        ("POST", "listeners", with_port("HTTP", 80), "ELB.8907", "port 80 is that of listener"),
         ("POST", "listeners", with_port("HTTP", 81), "ELB.8903", "TCP and UDP"),
+        ("POST", "listeners", with_port("UDP", 4789), "ELB.8902", "reserved for VXLAN"),
         ("POST", "listeners", with_port("SCTP", 81), "ELB.8902", "use TCP or UDP or"),
         (
             "PUT",

@@ -53,9 +53,6 @@ async fn force_takes_a_load_balancer_with_all_that_belongs_to_it() {
         assert_eq!(scene.counts(), [1, 1, 2, 1, 1], "all or nothing");
         assert_eq!(scene.ask("PUT", path, json!({key: {value: false}})).await.0, 200);
     }
-    // A label of the console keeps nothing from going.
-    let label = json!({"loadbalancer": {"protection_status": "consoleProtection"}});
-    assert_eq!(scene.ask("PUT", &path, label).await.0, 200);
     scene.done("DELETE", &format!("{path}/force-elb"), Value::Null).await;
     assert_eq!(scene.counts(), [0; 5]);
     assert_eq!(

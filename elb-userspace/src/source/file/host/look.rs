@@ -13,6 +13,12 @@ use crate::model::Protocol;
 /// Where the kernel lists ports that connections begin at, of both families.
 const EPHEMERAL: &str = "/proc/sys/net/ipv4/ip_local_port_range";
 
+/// The addresses of this host, in the network namespace of this thread.
+pub fn own_addresses() -> BTreeSet<IpAddr> {
+    let all = getifaddrs().into_iter().flatten();
+    all.filter_map(|interface| ip(interface.address.as_ref()?)).collect()
+}
+
 impl Host {
     /// This host, in the network namespace of this thread.
     pub fn look() -> Self {

@@ -88,6 +88,20 @@ pub(super) const SECTIONS: &[Section] = &[
             key("store", "File that keeps the resources (SQLite).", r#""/var/lib/elb/store.db""#).or("`store.db` in `state_dir`"),
             key("forwarding", "How packets reach the members of all its pools, see `forwarding` of a pool.", r#""ipip""#),
             key("announce", "As `announce` of a load balancer, for all of its.", r#""none""#),
+            key("subnet", "Subnets from which load balancers get addresses, see `[[api.subnet]]`.", "[[api.subnet]]"),
+        ],
+    },
+    Section {
+        heading: "`[[api.subnet]]`: addresses of load balancers made by the API",
+        about: "Optional. A load balancer that names one and has no address gets the lowest one that is free: none that another load balancer, a member or this host has. With one or more of them, `vip_subnet_cidr_id` and `ipv6_vip_virsubnet_id` must name one; without any they are labels. A reload changes them.",
+        table: &["api", "subnet"],
+        keys: &[
+            key("id", "What clients name it by, in `vip_subnet_cidr_id` or `ipv6_vip_virsubnet_id`.", r#""5e0b6a0e-6d8e-4c6e-9d0a-3f1a2b4c5d6e""#),
+            key("name", "What people, and OpenStack's clients, may call it instead.", r#""front""#),
+            key("cidr", "Its network. The address of the network itself, and that for all of its hosts, are not given.", r#""192.0.2.0/24""#),
+            key("first", "The first address that is given.", r#""192.0.2.100""#).or("that of the network"),
+            key("last", "The last one. Clients may ask for others of the network.", r#""192.0.2.199""#).or("that of the network"),
+            key("exclude", "Addresses and networks of it that no load balancer has, given or asked for.", r#"["192.0.2.1", "192.0.2.16/28"]"#),
         ],
     },
     Section {

@@ -17,6 +17,7 @@ fn settings() -> ApiSettings {
         tls_key: None,
         keys: None,
         store: None,
+        subnets: Vec::new(),
         forwarding: Forwarding::Ipip,
         announce: Announce::None,
     }

@@ -18,6 +18,7 @@ fn settings() -> ApiSettings {
         store: None,
         forwarding: Forwarding::Ipip,
         announce: Announce::None,
+        subnets: Vec::new(),
     }
 }
 
@@ -53,6 +54,37 @@ fn check_with(file: &str) -> ModelCheck {
 }
 
 const HOST: &str = "[agent]\ninterfaces = [\"e\"]\n[api]\nforwarding = \"ipip\"\n";
+
+/// The figures of a flavor are those of each listener that says nothing lower, where its pool counts connections.
+#[test]
+fn a_flavor_limits_listeners() {
+    let served = |algorithm: &str, own: Value| {
+        let mut documents = guarded();
+        let mut set = |kind, name: &str, more: Value| {
+            let id = ResourceId::of_pool(name);
+            let mut document = (**documents.get(kind, id).unwrap()).clone();
+            document.body.extend(more.as_object().cloned().unwrap());
+            documents.replace((kind, id), Some(document.into()));
+        };
+        set(DocumentKind::LoadBalancer, "lb", json!({"l4_flavor_id": FLAVORS[0].id}));
+        set(DocumentKind::Pool, "pool", json!({"lb_algorithm": algorithm}));
+        set(DocumentKind::Listener, "http", own);
+        assert_eq!(check_with(HOST)(&documents), Ok(()));
+        let model = model(&documents, &settings());
+        let (_, listener) = model.listeners().next().unwrap();
+        (listener.cps.get(), listener.max_connection.get())
+    };
+    assert_eq!(served("ROUND_ROBIN", json!({})), (10_000, 500_000));
+    assert_eq!(served("ROUND_ROBIN", json!({"cps": 100, "connection": 600_000})), (100, 500_000));
+    assert_eq!(served("SOURCE_IP", json!({})), (10_000, 0), "no connection is counted");
+    let of = |kind, body: Value| Document {
+        body: body.as_object().cloned().unwrap(),
+        ..document(kind, "any", 1)
+    };
+    let balancer = of(DocumentKind::LoadBalancer, json!({"l4_flavor_id": FLAVORS[1].id}));
+    let udp = of(DocumentKind::Listener, json!({"protocol": "UDP", "cps": 7}));
+    assert_eq!(Flavor::limits(&balancer, &udp, false), (7, 0), "nor is a new one of UDP");
+}
 
 /// A listener that refers to what is not there is not served, and never without its access list.
 #[test]

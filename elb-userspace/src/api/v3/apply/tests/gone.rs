@@ -167,6 +167,28 @@ fn a_protected_member_stays_in_its_pool() {
     assert_eq!(said(&scene.apply(&heavier).unwrap()), ["Change member 10.0.0.1 weight"]);
 }
 
+/// What has modification protection is as it is in the file, or the file is refused.
+#[test]
+fn a_protected_pool_stays_as_it_is() {
+    let scene = Scene::new();
+    scene.apply(FILE).unwrap();
+    let pool = ResourceId::of_pool("web");
+    scene.set(DocumentKind::Pool, pool, &json!({"protection_status": "consoleProtection"}));
+    let new = "{ address = \"10.0.0.2\", protocol_port = 80 },";
+    let more = format!("{new} {}", new.replace(".2\"", ".9\""));
+    for file in [
+        without(&[&format!("        {new}\n")]),
+        FILE.replace(new, &more),
+        FILE.replacen("lb_algorithm = \"ROUND_ROBIN\"", "lb_algorithm = \"LEAST_CONNECTIONS\"", 1),
+    ] {
+        assert_ne!(file, FILE);
+        let why = scene.apply(&file).unwrap_err();
+        assert!(why.contains(&format!("pool {pool} has protection_status")), "{why}");
+    }
+    let heavier = FILE.replace("weight = 3", "weight = 4");
+    assert_eq!(said(&scene.apply(&heavier).unwrap()), ["Change member 10.0.0.1 weight"]);
+}
+
 /// On a host that made room for them, what the API made stays as it is, however much there is.
 #[test]
 fn many_members_are_compared_as_the_host_serves_them() {
