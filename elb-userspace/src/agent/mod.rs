@@ -396,7 +396,7 @@ impl Agent {
         }
     }
 
-    /// Reloads; somebody waits for what it does, or nobody.
+    /// Reloads; a client may wait for what it does.
     fn reload(&mut self, request: ReloadRequest, is_awaited: bool) -> ReloadReport {
         if let Ok(clock) = NotifyState::monotonic_usec_now() {
             notify(&[NotifyState::Reloading, clock]);

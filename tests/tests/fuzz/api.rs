@@ -75,7 +75,6 @@ async fn refuse_all(mut queries: mpsc::Receiver<Query>) {
             | Query::Plan(..)
             | Query::PlanStored(..)
             | Query::InForce(_)
-            | Query::MemberHealths(..)
             | Query::Ready(_) => {}
         }
     }
