@@ -293,20 +293,22 @@ fn documents_are_of_a_revision_unless_something_waits_for_its_commit() {
     for wrong in [7, 0] {
         let before = store.read().revision;
         let (go, wait) = std::sync::mpsc::channel::<()>();
+        let (begun, begins) = tokio::sync::oneshot::channel::<()>();
+        let mut begun = Some(begun);
         let (first, second, third, wrong_one, last) = run(async {
             let held = store.write(move |_| {
+                drop(begun.take());
                 let _ = wait.recv();
                 Ok::<_, ()>(())
             });
-            let released = async {
-                tokio::task::yield_now().await;
-                drop(go);
-            };
+            // What is asked for while another write is done is done together.
             let together = async {
-                tokio::join!(undone(), look(), put(1 + wrong), look(), put(wrong), look())
+                let _ = begins.await;
+                let release = async { drop(go) };
+                let (first, second) = (put(1 + wrong), put(wrong));
+                tokio::join!(undone(), look(), first, look(), second, look(), release)
             };
-            let (_, (_, first, second, third, wrong_one, last), ()) =
-                tokio::join!(held, together, released);
+            let (_, (_, first, second, third, wrong_one, last, ())) = tokio::join!(held, together);
             (first, second, third, wrong_one, last)
         });
         assert_eq!(first.unwrap(), Ok(Some(before)), "what was taken back changed nothing");

@@ -39,7 +39,7 @@ async fn what_version_2_refuses_is_in_the_audit_log() {
         [
             ("createMember", "ELB.8903", Some(&*pool)),
             ("updateListener", "ELB.8902", Some(&*listener)),
-            ("createL7Policy", "ELB.8903", None),
+            ("createL7policy", "ELB.8903", None),
             ("deletePool", "SYS.0403", Some(&*pool)),
             ("updateLoadbalancer", "SYS.0403", Some(&*lb)),
             ("deleteLoadbalancer", "ELB.8907", Some(&*lb)),
