@@ -103,27 +103,11 @@ impl TcpEntrance {
                     None => continue,
                 },
             };
-            let peer = Peer { address, guest: guest.clone() };
-            let router = router.clone().layer(Extension(peer));
-            let (tls, ended) = (tls.clone(), ended.clone());
+            let peer = Peer { address, guest };
+            let router = router.clone().layer(Extension(peer.clone()));
+            let answer = answer(stream, tls.clone(), router, ended.clone());
             tasks.spawn(async move {
-                if let Some(guest) = &guest {
-                    guest.be_seated().await;
-                }
-                let overstays = async {
-                    match &guest {
-                        Some(guest) => guest.overstays().await,
-                        None => std::future::pending().await,
-                    }
-                };
-                tokio::select! {
-                    served = timeout(WHOLE, answer(stream, tls, router, ended)) => {
-                        if let Ok(Err(error)) = served {
-                            tracing::debug!(%error, "a connection for {what} broke off");
-                        }
-                    }
-                    () = overstays => tracing::debug!(%address, "others wait for {what}"),
-                }
+                attend(&peer, what, answer).await;
                 drop(place);
             });
         }
@@ -133,6 +117,28 @@ impl TcpEntrance {
         // Who is not done by then is cut off.
         let _ = timeout(LAST, rest).await;
         Ok(())
+    }
+}
+
+/// One connection: it waits for its place, and has it until it is over, or for others when it shows no credentials.
+async fn attend(peer: &Peer, what: &str, answer: impl Future<Output = io::Result<()>>) {
+    let overstays = async {
+        match &peer.guest {
+            Some(guest) => guest.overstays().await,
+            None => std::future::pending().await,
+        }
+    };
+    if let Some(guest) = &peer.guest {
+        guest.be_seated().await;
+    }
+    let address = peer.address;
+    tokio::select! {
+        served = timeout(WHOLE, answer) => {
+            if let Ok(Err(error)) = served {
+                tracing::debug!(%error, "a connection for {what} broke off");
+            }
+        }
+        () = overstays => tracing::debug!(%address, "others wait for {what}"),
     }
 }
 

@@ -241,7 +241,7 @@ fn slow_strangers_keep_no_known_client_waiting() -> Result<()> {
     let curl = Curl::new(&scene.lab, super::ENDPOINT, &scene.key.token, &scene.key.project)?;
     let mut session = Session { client: Box::new(curl), scene: &mut scene };
     session.get("list_pools", json!({}), "pools")?;
-    let slow = vec![Arc::new(words(Kind::SlowHead, "", "")); KINDS.len()];
+    let slow = KINDS.map(|_| Arc::new(words(Kind::SlowHead, "", ""))).to_vec();
     let (served, (stop, stopped)) = (Served::default(), watch::channel(false));
     let target = super::ENDPOINT.trim_start_matches("http://").parse()?;
     let shared = served.clone();
