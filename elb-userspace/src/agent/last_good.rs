@@ -27,6 +27,9 @@ pub(super) struct LastGood {
     /// How many texts were taken over.
     #[serde(default)]
     generation: u64,
+    /// The revision of the store that is in it, if there is one.
+    #[serde(default)]
+    revision: u64,
 }
 
 /// What an agent begins to serve.
@@ -40,11 +43,17 @@ pub(super) struct Beginning {
 }
 
 impl LastGood {
-    /// The configuration that is served.
-    pub(super) fn of(loaded: &LoadedFile) -> Self {
+    /// The configuration that is served; none: there never was one that was right.
+    pub(super) fn of(loaded: &LoadedFile) -> Option<Self> {
         let LoadedFile { path: file, text, generation, .. } = loaded;
-        let (file, text) = (file.clone(), text.clone());
-        Self { file, at: now().wall, text, generation: *generation }
+        let revision = loaded.stored.as_ref().map_or(0, |stored| stored.taken);
+        let (file, text, generation) = (file.clone(), text.clone(), *generation);
+        (!text.is_empty()).then(|| Self { file, at: now().wall, text, generation, revision })
+    }
+
+    /// Which of the configurations that were taken over it is.
+    pub(super) const fn generation(&self) -> u64 {
+        self.generation
     }
 
     /// Writes it down, unless it is there already.
@@ -76,12 +85,14 @@ impl LastGood {
 }
 
 /// The number of a configuration at a start: that of the last good one where this is its text, and where the
-/// file has errors, so that the last good one serves.
-pub(super) fn generation(folder: &Folder, right: Option<&str>) -> u64 {
+/// file has errors, so that the last good one serves. A store may have been taken over several times since the last
+/// good one was written down: as often as it was changed, at the most.
+pub(super) fn generation(folder: &Folder, right: Option<&str>, revision: u64) -> u64 {
     let known: Option<LastGood> = saved::read(&folder.last_good());
     let Some(known) = known else { return 1 };
     let is_news = right.is_some_and(|text| text != known.text);
-    known.generation.max(1) + u64::from(is_news)
+    let news = if is_news { revision.saturating_sub(known.revision).max(1) } else { 0 };
+    known.generation.max(1) + news
 }
 
 /// Reads a file for a start: what is right in it, and for the rest the last good configuration.

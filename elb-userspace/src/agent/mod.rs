@@ -241,8 +241,9 @@ impl Agent {
                 () = sleep_until(self.publishing.due()) => self.publish(),
                 () = sleep_until(save_at) => self.save_health(),
                 Some(done) = self.saves.join_next() => {
-                    if let Some(saved) = self.core.faults.panics.result_of("saving", done) {
-                        self.is_saved(saved);
+                    match self.core.faults.panics.result_of("saving", done) {
+                        Some(saved) => self.is_saved(saved),
+                        None => self.core.file.is_kept = false,
                     }
                 }
                 () = sleep_until(publish_at) => {
@@ -291,6 +292,8 @@ impl Agent {
         notify(&[NotifyState::Stopping]);
         self.traces.end(&mut self.core);
         self.core.end_flow_log();
+        // Whatever became of the file meanwhile.
+        self.core.serving.saved = None;
         self.core.save();
         self.core.keep_drained();
         self.save_health_at_last().await;

@@ -38,8 +38,8 @@ pub(super) struct Probed {
 pub(super) struct Saved {
     took: Duration,
     health: Result<(), String>,
-    /// If it was another than before.
-    configuration: Option<Result<(), String>>,
+    /// Which one it was, if it was another than before.
+    configuration: Option<(u64, Result<(), String>)>,
 }
 
 impl Agent {
@@ -88,12 +88,12 @@ impl Agent {
         self.saving.begin();
         let folder = self.core.folder.clone();
         let health = self.core.health();
-        let configuration = (!self.core.file.is_kept).then(|| LastGood::of(&self.core.file));
+        let configuration = LastGood::of(&self.core.file).filter(|_| !self.core.file.is_kept);
         self.core.file.is_kept = true;
         self.saves.spawn_blocking(move || {
             let begun = Instant::now();
             let health = write(&folder.health(), &health, "the members' health");
-            let configuration = configuration.map(|good| good.keep(&folder));
+            let configuration = configuration.map(|good| (good.generation(), good.keep(&folder)));
             Saved { took: begun.elapsed(), health, configuration }
         });
     }
@@ -104,8 +104,13 @@ impl Agent {
         if !trouble.note(Written::Health, health, now().time) {
             self.saving.ask(Instant::now(), SAVE_AGAIN);
         }
-        if let Some(configuration) = configuration {
-            trouble.note(Written::LastGood, configuration, now().time);
+        if let Some((generation, result)) = configuration {
+            trouble.note(Written::LastGood, result, now().time);
+            // Another one came meanwhile, which this may have been written over.
+            if generation != self.core.file.generation {
+                self.core.file.is_kept = false;
+                self.saving.ask(Instant::now(), SAVE_AGAIN);
+            }
         }
         self.saving.rest(Instant::now(), SAVE_REST.max(20 * took));
     }

@@ -40,6 +40,7 @@ impl Core {
     pub(super) fn publish(&mut self) {
         if self.network.links.is_empty() {
             // No interface is known, not even that of the loopback: what is in the maps is better.
+            self.probes.members.tell();
             return;
         }
         let begun = now().time;
@@ -53,6 +54,7 @@ impl Core {
         if !self.faults.trouble.is(Written::Maps) {
             self.metering.published(begun, now().time);
         }
+        self.probes.members.tell();
         self.note_pools_without_members();
         self.note_in_force(now());
     }

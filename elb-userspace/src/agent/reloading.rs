@@ -29,6 +29,9 @@ use crate::source::file::{self, Config, Errors, Piece, SourceText};
 
 /// Lines of a reload's effects in the log.
 const LOGGED: usize = 100;
+/// The longest text of a store that is written down before it is in force, in case the store is damaged at the next
+/// start. Where that takes long, it is done meanwhile: then the last second of changes may be missing in it.
+const KEPT_AT_ONCE: usize = 256 << 10;
 /// How long next hops of new members may take before a reload is in force without them.
 const RESOLVE: Duration = Duration::from_secs(2);
 
@@ -281,9 +284,8 @@ impl Core {
         self.journal.bound.follow(model);
         self.look_again_for_own_addresses();
         self.keep_drained();
-        // What a store holds is safe there; a copy of thousands of resources is written meanwhile.
         self.file.is_kept = false;
-        if !self.file.is_stored() {
+        if !self.file.is_stored() || self.file.text.len() <= KEPT_AT_ONCE {
             self.keep_configuration();
         }
         self.publish();

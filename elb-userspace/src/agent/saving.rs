@@ -65,7 +65,8 @@ impl Core {
     /// Writes down the configuration that is served, which is right throughout.
     pub(super) fn keep_configuration(&mut self) {
         self.file.is_kept = true;
-        let result = LastGood::of(&self.file).keep(&self.folder);
+        let Some(good) = LastGood::of(&self.file) else { return };
+        let result = good.keep(&self.folder);
         self.faults.trouble.note(Written::LastGood, result, now().time);
     }
 

@@ -67,7 +67,8 @@ async fn serve(file: &Path) -> Result<()> {
     core.file.stored = stored;
     core.file.is_wrong = right.is_none();
     core.journal.webhooks.follow(&core.config.notify);
-    core.file.generation = last_good::generation(&core.folder, right.as_deref());
+    let revision = core.file.stored.as_ref().map_or(0, |stored| stored.taken);
+    core.file.generation = last_good::generation(&core.folder, right.as_deref(), revision);
     if let Some(text) = right {
         core.file.text = text;
         core.keep_configuration();

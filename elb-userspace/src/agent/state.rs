@@ -67,11 +67,12 @@ pub(super) struct LoadedFile {
     pub(super) path: PathBuf,
     /// Its text, if all of it was right.
     pub(super) text: String,
-    /// Whether it is written down, or is on the way there.
+    /// Whether it is written down, is on the way there, or was not right.
     pub(super) is_kept: bool,
     /// When the configuration that is served was read.
     pub(super) loaded: Now,
-    /// Rises by one with each other text that is taken over, also across restarts.
+    /// Rises by one with each other text that is taken over, also across restarts; by more after a kill, where what a
+    /// store changed was not written down yet.
     pub(super) generation: u64,
     /// When all of it was in force, if it is.
     pub(super) published: Option<SystemTime>,
@@ -90,7 +91,7 @@ impl LoadedFile {
         Self {
             path,
             text,
-            is_kept: false,
+            is_kept: true,
             loaded,
             generation: 0,
             published: None,

@@ -26,7 +26,7 @@ fn begin_with(text_now: impl Fn(&Path) -> String) -> Result<Beginning> {
 fn keep(state: &Folder, file: &Path, text: &str, generation: u64) {
     let loaded =
         LoadedFile { generation, ..LoadedFile::new(file.to_owned(), text.to_owned(), now()) };
-    LastGood::of(&loaded).keep(state).unwrap();
+    LastGood::of(&loaded).unwrap().keep(state).unwrap();
 }
 
 #[test]
@@ -34,11 +34,21 @@ fn the_generation_goes_on_where_the_last_agent_left_it() {
     let folder = tempfile::tempdir().unwrap();
     let state = Folder::of(&file::parse("", &text(folder.path(), 7)).unwrap().agent);
     state.make().unwrap();
-    assert_eq!(generation(&state, Some("one")), 1);
+    let at = |right, revision| generation(&state, right, revision);
+    assert_eq!(at(Some("one"), 0), 1);
     keep(&state, Path::new("/x"), "one", 4);
-    assert_eq!(generation(&state, Some("one")), 4);
-    assert_eq!(generation(&state, None), 4, "the last good one serves");
-    assert_eq!(generation(&state, Some("two")), 5);
+    assert_eq!(at(Some("one"), 0), 4);
+    assert_eq!(at(None, 0), 4, "the last good one serves");
+    assert_eq!(at(Some("two"), 0), 5);
+    // What a store changed may have been taken over as often, before the agent was killed.
+    assert_eq!((at(Some("two"), 3), at(Some("one"), 3), at(None, 3)), (7, 4, 4));
+}
+
+/// Nothing was right: there is nothing that the next agent could serve instead.
+#[test]
+fn nothing_is_kept_in_place_of_what_was_right() {
+    let wrong = LoadedFile::new("/x".into(), String::new(), now());
+    assert!(wrong.is_kept && LastGood::of(&wrong).is_none());
 }
 
 fn weight(beginning: &Beginning) -> Option<u32> {

@@ -1,6 +1,6 @@
 //! The members' health: who is probed when, what came of it, and what is kept of that.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::hash::{BuildHasher, RandomState};
 use std::net::{IpAddr, SocketAddr};
 
@@ -28,8 +28,20 @@ pub(in crate::agent) struct Members {
     next: u32,
     random: RandomState,
     pub(in crate::agent) judging: Judging,
-    /// The same for others, by the ids of members.
+    /// The same for others, by the ids of members: what the maps have, too.
     pub(in crate::agent) known: MemberHealths,
+    /// What others are not told yet.
+    untold: Untold,
+}
+
+/// What is known of members and not in the maps yet.
+#[derive(Default)]
+enum Untold {
+    /// Of these members, perhaps none.
+    Some(BTreeSet<u32>),
+    /// Of all there are.
+    #[default]
+    All,
 }
 
 /// A probe to start.
@@ -109,7 +121,21 @@ impl Members {
         }
         self.forget_all_but(&present);
         self.judging.follow(&self.watched);
-        self.known.replace(self.watched.values().map(|one| (one.id, one.known_health())));
+        self.untold = Untold::All;
+    }
+
+    /// The maps have what is known: others are told.
+    pub(in crate::agent) fn tell(&mut self) {
+        match std::mem::replace(&mut self.untold, Untold::Some(BTreeSet::new())) {
+            Untold::Some(members) => {
+                let members = members.iter().filter_map(|number| self.watched.get(number));
+                members.for_each(|one| self.known.note(one.id, one.known_health()));
+            }
+            Untold::All => {
+                let all = self.watched.values().map(|one| (one.id, one.known_health()));
+                self.known.replace(all);
+            }
+        }
     }
 
     /// Pools have other ids, before they are followed: their members are the same, and so is all that is
@@ -195,7 +221,13 @@ impl Members {
         let effect = watched.probed(outcome, judged, now, random);
         self.judging.stands(member, watched.health.status());
         self.schedule.set(member, watched.health.next_probe());
-        self.known.note(watched.id, watched.known_health());
+        match &mut self.untold {
+            Untold::All => {}
+            Untold::Some(members) if effect.standing_changed || members.contains(&member) => {
+                members.insert(member);
+            }
+            Untold::Some(_) => self.known.note(watched.id, watched.known_health()),
+        }
         effect
     }
 

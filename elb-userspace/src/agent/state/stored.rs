@@ -109,7 +109,10 @@ impl StoredSource {
 
 /// A file as it is served, for a start: with what its store holds.
 pub(in crate::agent) fn begin(source: SourceText) -> (SourceText, Option<StoredSource>) {
-    let Some(mut stored) = StoredSource::open(&source) else { return (source, None) };
+    let Some(mut stored) = StoredSource::open(&source) else {
+        tracing::info!("load balancers are those of the file");
+        return (source, None);
+    };
     let (source, revision) = stored.complete(source);
     stored.taken = revision;
     (source, Some(stored))
