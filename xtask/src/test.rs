@@ -78,8 +78,10 @@ pub(crate) fn run_tests(
     };
     match extent {
         Extent::All => {
-            let host = suite(expected::HOST_TESTS, &HOST)?;
-            let host = host.and(&suite(expected::FUZZING, &fuzz::TARGETS)?);
+            let host = || cargo_test(workspace.cargo(&HOST).env("ELB_STORE_KILLS", KILLS), &[]);
+            let host = stages.run(expected::HOST_TESTS, host)?;
+            let fuzzing = || cargo_test(&mut workspace.cargo(&fuzz::TARGETS), &[]);
+            let host = host.and(&stages.run(expected::FUZZING, fuzzing)?);
             let labs = run_labs(stages, workspace, expected::LABS, &[])?;
             ensure!(labs.ran() > 0, "no test ran in the labs");
             let histories = || cargo_test(&mut workspace.cargo(&HISTORIES), &[]);
@@ -122,7 +124,7 @@ fn run_labs(
     labs.env(TEST_THREADS, lab_threads());
     let mut arguments = arguments.to_vec();
     if !sdk::is_there(workspace) {
-        for what in ["of_the_unmodified_sdk", "of_the_document"] {
+        for what in OF_PYTHON {
             let why = "what it needs is not in target/python; run: cargo xtask setup";
             stages.skip(format!("labs {what}: {why}"));
             arguments.extend(["--skip", what].map(str::to_owned));
@@ -130,6 +132,19 @@ fn run_labs(
     }
     stages.run(stage, || cargo_test(&mut labs, &arguments))
 }
+
+/// How often the process that writes to a store is killed in a run of all.
+const KILLS: &str = "200";
+
+/// Parts of the names of labs whose clients are written in Python.
+const OF_PYTHON: [&str; 6] = [
+    "of_the_unmodified_sdk",
+    "of_the_document",
+    "api::openstack",
+    "api::certificates",
+    "version_2_is_served_by_tls",
+    "an_address_that_packets_find",
+];
 
 /// How many tests of a program run at once.
 const TEST_THREADS: &str = "RUST_TEST_THREADS";

@@ -7,6 +7,7 @@ mod certificates;
 mod clients;
 mod commanding;
 mod described;
+mod killing;
 mod openstack;
 mod operating;
 mod replaying;
@@ -333,8 +334,10 @@ fn a_service_follows_each_step_of_curl_with_a_token() -> Result<()> {
 fn a_service_follows_each_step_of_the_unmodified_sdk() -> Result<()> {
     let mut scene = ApiScene::start()?;
     let Key { access, secret, project, .. } = &scene.key;
-    let client = Sdk::start(&scene.lab, [ENDPOINT, access, secret, project])?;
-    service_follows(&mut scene, Box::new(client))
+    let start = |lab: &Lab| Sdk::start(lab, [ENDPOINT, access, secret, project]);
+    let (first, second) = (start(&scene.lab)?, start(&scene.lab)?);
+    service_follows(&mut scene, Box::new(first))?;
+    openstack::echo_follows(&mut scene, Box::new(second))
 }
 
 /// A disk that is full refuses changes, and a store that is damaged refuses everything; neither stops a packet.
@@ -377,6 +380,10 @@ fn a_full_disk_and_a_damaged_store_stop_no_packet() -> Result<()> {
     // What is in the log of the database would repair the file.
     fs::remove_file(store.with_extension("db-wal"))?;
     fs::write(&store, [0xa5; 20_000])?;
+    session.scene.agent.restart()?;
+    session.scene.is_served_by(&[0, 1])?;
+    // The last good configuration is there for the next agent, too.
+    ensure!(session.scene.agent.terminate()?.success());
     session.scene.agent.restart()?;
     session.scene.is_served_by(&[0, 1])?;
     let (status, reply) = session.call("show_load_balancer", args, Value::Null)?;

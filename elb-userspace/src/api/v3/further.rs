@@ -36,7 +36,6 @@ pub(super) type Changes = fn(&Call, &mut Work<'_, '_>) -> Result<Reply, Refusal>
 pub(super) struct Further {
     pub(super) name: &'static str,
     pub(super) deed: Deed,
-    /// Whether its answer says how members are.
     /// What it is called in the audit log; empty if it changes nothing.
     pub(super) audited: &'static str,
 }

@@ -126,7 +126,9 @@ impl Known {
             Self::Plain(Plain { verb: *verb, kind: *kind, audited })
         });
         found.ok_or_else(|| {
-            let why = format!("{name} is not supported by this host; docs/api.md lists what is");
+            let why = why_absent(name);
+            let why =
+                format!("{name} is not supported by this host: {why}; docs/api.md lists what is");
             Refusal::not_supported(why)
         })
     }
@@ -413,6 +415,20 @@ pub(super) fn unwritten(error: &StoreError) -> Refusal {
     Refusal::internal(format!("the store cannot be written, nothing was changed: {error}"))
 }
 
+/// Why hosts of one's own have no such operation.
+fn why_absent(name: &str) -> &'static str {
+    const WHY: [(&str, &str); 6] = [
+        ("available_zones", "a host is one zone"),
+        ("domain", "no DNS service belongs to a host: enter addresses in your own"),
+        ("charge", "nothing is charged"),
+        ("restore", "what is deleted is gone: `elb store restore` brings it back"),
+        ("recycle", "what is deleted is gone: `elb store backup` keeps it"),
+        ("upgrade", "there are no shared load balancers that could become dedicated ones"),
+    ];
+    let found = WHY.iter().find(|(part, _)| name.contains(part));
+    found.map_or("hosts have nothing like it", |(_, why)| why)
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::table::TABLE;
@@ -451,6 +467,10 @@ mod tests {
             let is_there = Known::is_there(&operation.name);
             assert_eq!(there.matches(&row).count(), usize::from(is_there), "{row}");
             assert_eq!(others.matches(&row).count(), usize::from(!is_there), "{row}");
+            if !is_there {
+                let line = others.lines().find(|line| line.starts_with(&row)).unwrap();
+                assert!(line.ends_with(&format!(" | {} |", why_absent(&operation.name))), "{line}");
+            }
         }
     }
 

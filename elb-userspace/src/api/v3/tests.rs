@@ -23,6 +23,7 @@ mod subnets;
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::path::PathBuf;
+use std::sync::Mutex;
 
 use axum::Extension;
 use axum::body::Body as HttpBody;
@@ -40,7 +41,7 @@ use crate::api::tcp::Peer;
 use crate::health::OperatingStatus;
 use crate::model::ResourceId;
 use crate::source::api::ApiSettings;
-use crate::source::store::{DocumentKind, Reached, Store};
+use crate::source::store::{DocumentKind, Pieces, Reached, Store};
 use crate::source::subnet::Subnets;
 use crate::source::{file, store};
 
@@ -91,12 +92,14 @@ impl Scene {
             format!("[agent]\ninterfaces = [\"eth0\"]\n[api]\nforwarding = \"ipip\"\n{more}");
         let settings: ApiSettings = file::parse("elb.toml", &text).unwrap().api.unwrap();
         let (path, own) = (folder.path().join("store.db"), settings.clone());
+        let known = Mutex::new(Pieces::new(settings.clone()));
         let store = Store::open(
             &path,
             Box::new(move |documents| {
+                let pieces = known.lock().unwrap().of(documents);
+                assert_eq!(pieces, store::text::pieces(documents, &own), "whatever changed");
                 let source = file::SourceText::of("elb.toml", &text);
-                let source =
-                    source.with_store("store".as_ref(), store::text::pieces(documents, &own));
+                let source = source.with_store("store".as_ref(), pieces);
                 let (_, errors) = file::parse_source(&source, &file::Host::default());
                 if errors.has_errors() { Err(errors.to_string()) } else { Ok(()) }
             }),

@@ -97,7 +97,13 @@ pub(super) const KINDS: [ResourceKind; 6] = [
                 Always,
                 "The subnet that gives it an IPv6 address: its id",
             ),
-            option("vpc-id", "vpc_id", Text, Created, "A label; needed where it has no address"),
+            option(
+                "vpc-id",
+                "vpc_id",
+                Text,
+                Created,
+                "A label; needed without an address and without a subnet",
+            ),
             option(
                 "deletion-protection",
                 "deletion_protection_enable",

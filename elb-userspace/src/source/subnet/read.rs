@@ -11,6 +11,9 @@ use crate::source::file::table::Table;
 /// What an address is called, and one.
 const ADDRESS: (&str, &str) = ("an address", "192.0.2.10");
 
+/// What an id is called, and one.
+const UUID: (&str, &str) = ("a UUID", "5e0b6a0e-6d8e-4c6e-9d0a-3f1a2b4c5d6e");
+
 /// Reads all of them: none has the id, the name or an address of another one.
 pub(in crate::source) fn read_all(tables: Vec<Table<'_>>) -> (Vec<Subnet>, bool) {
     let mut all: Vec<Subnet> = Vec::new();
@@ -28,7 +31,7 @@ pub(in crate::source) fn read_all(tables: Vec<Table<'_>>) -> (Vec<Subnet>, bool)
 fn read(t: &mut Table<'_>) -> Option<Subnet> {
     t.require("id", "give it a UUID, which clients name it by in vip_subnet_cidr_id");
     t.require("cidr", "set it to a network, as in \"192.0.2.0/24\"");
-    let id = t.parsed("id");
+    let id = t.parsed_as("id", UUID);
     let name: Option<Name> = t.parsed("name");
     let cidr: Option<Cidr> = t.parsed("cidr");
     let (first, last) = (t.parsed_as("first", ADDRESS), t.parsed_as("last", ADDRESS));

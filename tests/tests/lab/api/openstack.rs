@@ -152,12 +152,16 @@ fn services_follow_each_step_of_the_openstack_command() -> Result<()> {
     Ok(())
 }
 
-/// The service of UDP, by a client of version 2.
+/// The service of UDP.
 pub(super) fn echo_follows(scene: &mut ApiScene, client: Box<dyn Client>) -> Result<()> {
     let vip = scene.lab.vip4().to_string();
     let addresses = [0, 1].map(|index| scene.lab.member_addr(index, Family::V4).to_string());
     let mut session = Session { client, scene };
-    let lb = json!({"name": "echo", "vip_address": vip});
+    let is_version_2 = session.client.is_version_2();
+    let mut lb = json!({"name": "echo", "vip_address": vip});
+    if !is_version_2 {
+        lb["availability_zone_list"] = json!([]);
+    }
     let lb = session.make("create_load_balancer", json!({}), "loadbalancer", lb)?;
     let listener = json!({"loadbalancer_id": lb, "protocol": "UDP", "protocol_port": ECHO_PORT});
     let listener = session.make("create_listener", json!({}), "listener", listener)?;
@@ -171,10 +175,20 @@ pub(super) fn echo_follows(scene: &mut ApiScene, client: Box<dyn Client>) -> Res
     }
     session.is_active(&lb)?;
     session.scene.echo_is_served_by(&[0, 1])?;
+    let kind = if is_version_2 { "UDP-CONNECT" } else { "UDP_CONNECT" };
     let monitor =
-        json!({"pool_id": pool, "type": "UDP-CONNECT", "delay": 1, "timeout": 1, "max_retries": 1});
+        json!({"pool_id": pool, "type": kind, "delay": 1, "timeout": 1, "max_retries": 1});
     session.make("create_health_monitor", json!({}), "healthmonitor", monitor)?;
     session.members_are(&pool, "ONLINE")?;
+    // OpenStack's clients have another call for the tree.
+    if session.client.has_statuses_by_listener() {
+        let tree = json!({"loadbalancer_id": lb});
+        let tree = session.get("show_load_balancer_status", tree, "statuses")?;
+        let members = &tree["loadbalancer"]["pools"][0]["members"];
+        let is_online = |one: &Value| one["operating_status"] == "ONLINE";
+        let all = members.as_array().with_context(|| tree.to_string())?;
+        ensure!(all.len() == 2 && all.iter().all(is_online), "{tree}");
+    }
     let first = json!({"pool_id": pool, "member_id": members[0]});
     let (status, reply) =
         session.call("update_member", first.clone(), json!({"member": {"weight": 0}}))?;
@@ -204,14 +218,17 @@ fn services_follow_each_step_of_openstacksdk() -> Result<()> {
     echo_follows(&mut scene, client)
 }
 
-/// Version 3 for TCP, and version 2 for UDP.
+/// Version 3 for TCP, and both versions for UDP.
 #[test]
 fn services_follow_each_step_of_otcextensions() -> Result<()> {
     let mut scene = ApiScene::start()?;
     let client = sdk(&scene, "vlb")?;
     service_follows(&mut scene, client)?;
-    let client = sdk(&scene, "elb")?;
-    echo_follows(&mut scene, client)
+    for face in ["vlb", "elb"] {
+        let client = sdk(&scene, face)?;
+        echo_follows(&mut scene, client)?;
+    }
+    Ok(())
 }
 
 #[test]

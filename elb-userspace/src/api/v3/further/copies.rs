@@ -28,7 +28,7 @@ pub(super) fn listener(call: &Call, work: &mut Work<'_, '_>) -> Result<Reply, Re
             .and_then(Value::as_array)
             .is_some_and(|all| !all.is_empty())
         {
-            let why = "subnet_mapping_list: this host has no subnets that could be mapped";
+            let why = "subnet_mapping_list is not supported: a copied listener keeps the addresses of its load balancer";
             return Err(Refusal::not_supported(why.to_owned()));
         }
         let lb = resources::text(target, "loadbalancer_id");
@@ -67,7 +67,8 @@ fn set_ports(changes: &mut Body, target: &Body) {
     }
 }
 
-/// Copies a load balancer with its listeners and pools. A copy has the addresses that it is given: none is assigned.
+/// Copies a load balancer with its listeners and pools. A copy has the addresses that it is given, or
+/// that the subnets give which are named for it.
 pub(super) fn balancer(call: &Call, work: &mut Work<'_, '_>) -> Result<Reply, Refusal> {
     let source = work.get(DocumentKind::LoadBalancer, call.parameter("loadbalancer_id"))?;
     let count = call.body.get("count").and_then(Value::as_u64).unwrap_or(1);

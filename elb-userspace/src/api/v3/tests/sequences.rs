@@ -4,7 +4,9 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::Scene;
-use crate::source::store::DocumentKind::{self, Listener, LoadBalancer, Pool};
+use crate::source::store::DocumentKind::{
+    self, HealthMonitor, IpGroup, Listener, LoadBalancer, Member, Pool,
+};
 use crate::source::store::dangling;
 
 /// One request: which, and which of the resources that there are it is for.
@@ -106,6 +108,36 @@ fn request(scene: &Scene, (which, a, b): Step) -> (&'static str, String, Value) 
             json!({"members": [{"address": address(b), "protocol_port": 80}]}),
         ),
         18 => ("DELETE", format!("master-slave-pools/{pool}"), Value::Null),
+        19 => (
+            "PUT",
+            format!("loadbalancers/{lb}"),
+            json!({"loadbalancer": {"admin_state_up": b % 2 == 0, "name": format!("lb-{}", b % 3)}}),
+        ),
+        20 => {
+            ("PUT", format!("pools/{pool}"), json!({"pool": {"name": format!("pool-{}", b % 3)}}))
+        }
+        21 => (
+            "POST",
+            format!("pools/{pool}/members/batch-update"),
+            json!({"members": [{"id": of(Member, a), "weight": b % 3}]}),
+        ),
+        22 => (
+            "PUT",
+            format!("healthmonitors/{}", of(HealthMonitor, a)),
+            json!({"healthmonitor": {"delay": 5 + b % 3, "type": if b % 2 == 0 { "TCP" } else { "HTTP" }}}),
+        ),
+        23 => (
+            "POST",
+            "ipgroups".into(),
+            json!({"ipgroup": {"name": format!("g-{}", a % 3), "ip_list": [{"ip": address(b)}]}}),
+        ),
+        24 => (
+            "PUT",
+            format!("listeners/{listener}"),
+            json!({"listener": {"ipgroup": {"ipgroup_id": of(IpGroup, b), "type": "white"}}}),
+        ),
+        25 => ("DELETE", format!("ipgroups/{}", of(IpGroup, a)), Value::Null),
+        26 => ("DELETE", format!("healthmonitors/{}", of(HealthMonitor, a)), Value::Null),
         _ => ("POST", "listeners/batch-delete".into(), json!({"listener_ids": [listener]})),
     }
 }
@@ -113,7 +145,7 @@ fn request(scene: &Scene, (which, a, b): Step) -> (&'static str, String, Value) 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
     #[test]
-    fn nothing_refers_to_what_is_gone(steps in prop::collection::vec((0_u8..20, 0_usize..30, 0_usize..30), 1..50)) {
+    fn nothing_refers_to_what_is_gone(steps in prop::collection::vec((0_u8..28, 0_usize..30, 0_usize..30), 1..60)) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
             let scene = Scene::new();

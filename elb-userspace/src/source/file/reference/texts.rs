@@ -78,7 +78,7 @@ pub(super) const SECTIONS: &[Section] = &[
     },
     Section {
         heading: "`[api]`: the ELB V3 API and its store",
-        about: "Optional. With it, load balancers, pools and IP groups are made by the API and kept in a store; the file has none. See [api.md](api.md). Read at the agent's start.",
+        about: "Optional. With it, load balancers, pools and IP groups are made by the API and kept in a store; the file has none. See [api.md](api.md). Read at the agent's start; a reload changes its subnets only.",
         table: &["api"],
         keys: &[
             key("listen", "Address and port where the API is served. Beyond loopback it needs `tls_certificate` and `tls_key`.", r#""10.0.0.1:9443""#).or(r#"`"127.0.0.1:9443"`"#),
@@ -87,7 +87,7 @@ pub(super) const SECTIONS: &[Section] = &[
             key("keys", "File with the keys of clients, which `elb key` writes.", r#""/etc/elb/api-keys.json""#).or("`api-keys.json` in `state_dir`"),
             key("store", "File that keeps the resources (SQLite).", r#""/var/lib/elb/store.db""#).or("`store.db` in `state_dir`"),
             key("forwarding", "How packets reach the members of all its pools, see `forwarding` of a pool.", r#""ipip""#),
-            key("announce", "As `announce` of a load balancer, for all of its.", r#""none""#),
+            key("announce", "As `announce` of a load balancer, for all that the API makes.", r#""none""#),
             key("subnet", "Subnets from which load balancers get addresses, see `[[api.subnet]]`.", "[[api.subnet]]"),
         ],
     },
