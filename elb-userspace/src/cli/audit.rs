@@ -25,7 +25,7 @@ The store keeps the last 100,000 records, and of their attributes 256 MiB; older
 
 Examples:
   elb audit
-  elb audit --since 1h --operation deleteMember
+  elb audit --since 1h --operation deletePool
   elb audit --resource web
   elb audit --resource 5f0d7d4e-3c1c-4a7e-9a63-2f1f5c0f8a11 -o json | jq .before")]
 pub(super) struct AuditArgs {

@@ -94,7 +94,7 @@ impl Further {
         Self::change("delete_l7_rule", "deleteL7rule", l7::delete_rule),
         Self::change("batch_create_members", "createMember", batch::create),
         Self::change("batch_update_members", "batchUpdateMember", batch::update),
-        Self::change("batch_delete_members", "deleteMember", batch::delete),
+        Self::change("batch_delete_members", "batchUpdateMember", batch::delete),
         Self::change("batch_create_load_balancers", "createLoadbalancer", balancers::create),
         Self::change("clone_listener", "createListener", copies::listener),
         Self::change("clone_loadbalancer", "createLoadbalancer", copies::balancer),

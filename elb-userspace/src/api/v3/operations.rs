@@ -56,7 +56,7 @@ const OPERATIONS: &[(&str, Verb, DocumentKind, &str)] = {
         ("list_all_members", ListAll, Member, ""),
         ("show_member", Show, Member, ""),
         ("update_member", Update, Member, "updateMember"),
-        ("delete_member", Delete, Member, "deleteMember"),
+        ("delete_member", Delete, Member, "batchUpdateMember"),
         ("create_health_monitor", Create, HealthMonitor, "createHealthMonitor"),
         ("list_health_monitors", List, HealthMonitor, ""),
         ("show_health_monitor", Show, HealthMonitor, ""),

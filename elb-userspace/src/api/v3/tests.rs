@@ -13,6 +13,7 @@ mod master_slave;
 mod member_checks;
 mod page;
 mod persistence;
+mod projects;
 mod protection;
 mod refusals;
 mod removal;

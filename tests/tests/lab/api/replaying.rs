@@ -8,6 +8,7 @@ use std::{
     thread,
 };
 
+use anyhow::anyhow;
 use elb_tests::netns::NetNs;
 
 use super::*;
@@ -168,10 +169,8 @@ fn a_signed_change_is_not_done_again_by_the_next_agent() -> Result<()> {
     Ok(())
 }
 
-/// The body of a change may take its time, in which its key is taken away.
-#[test]
-fn a_change_under_way_is_not_done_by_a_key_that_was_revoked() -> Result<()> {
-    let scene = ApiScene::start()?;
+/// A change whose body the server waits for, and that body.
+fn change_under_way(scene: &ApiScene) -> Result<(TcpStream, String)> {
     let (host, target) = (scene.lab.lb().clone(), target()?);
     let Key { token, project, .. } = &scene.key;
     let lb = json!({"name": "late", "vip_address": "192.0.2.73", "availability_zone_list": []});
@@ -189,6 +188,35 @@ fn a_change_under_way_is_not_done_by_a_key_that_was_revoked() -> Result<()> {
     let size = stream.read(&mut piece)?;
     let said = String::from_utf8_lossy(&piece[..size]);
     ensure!(said.starts_with("HTTP/1.1 100"), "{said}");
+    Ok((stream, body))
+}
+
+/// An agent that stops answers what is under way.
+#[test]
+fn a_change_under_way_is_done_by_an_agent_that_stops() -> Result<()> {
+    let mut scene = ApiScene::start()?;
+    let (mut stream, body) = change_under_way(&scene)?;
+    let agent = &mut scene.agent;
+    let answer = thread::scope(|scope| {
+        let stops = scope.spawn(|| agent.terminate());
+        stream.write_all(body.as_bytes())?;
+        let answer = answered(&mut stream)?;
+        let ended = stops.join().map_err(|_| anyhow!("the agent cannot be stopped"))??;
+        ensure!(ended.success(), "{ended}");
+        anyhow::Ok(answer)
+    })?;
+    ensure!(answer.starts_with("HTTP/1.1 201"), "{answer}");
+    scene.agent.restart()?;
+    let found = scene.agent.ask(&["lb", "list"])?;
+    ensure!(found[0]["name"] == "late", "{found}");
+    Ok(())
+}
+
+/// The body of a change may take its time, in which its key is taken away.
+#[test]
+fn a_change_under_way_is_not_done_by_a_key_that_was_revoked() -> Result<()> {
+    let scene = ApiScene::start()?;
+    let (mut stream, body) = change_under_way(&scene)?;
     let mut revoke = scene.lab.lb().command(elb_bin()?);
     revoke.args(["key", "revoke", "lab", "--config"]).arg(scene.agent.file());
     output(revoke, STUCK)?;

@@ -154,5 +154,5 @@ async fn a_refusal_is_written_down_with_what_it_was_for() {
     let (status, _) = scene.raw(&scene.read_only, "DELETE", &path, "").await;
     assert_eq!(status, StatusCode::FORBIDDEN);
     let last = scene.records().await.pop().unwrap();
-    assert_eq!((&*last.operation, last.id), ("deleteMember", Some(member)));
+    assert_eq!((&*last.operation, last.id), ("batchUpdateMember", Some(member)));
 }

@@ -148,7 +148,7 @@ fn each_change_has_one_audit_record() -> Result<()> {
         ("list_members", &in_pool, gone.clone(), 200, ""),
         ("show_load_balancer", &of_lb, gone.clone(), 200, ""),
         ("delete_load_balancer", &of_lb, gone.clone(), 409, "deleteLoadbalancer"),
-        ("delete_member", &member, gone.clone(), 204, "deleteMember"),
+        ("delete_member", &member, gone.clone(), 204, "batchUpdateMember"),
         ("delete_logtank", &json!({"logtank_id": tank}), gone.clone(), 204, "deleteLogtank"),
         ("delete_health_monitor", &monitor, gone.clone(), 204, "deleteHealthMonitor"),
         ("delete_listener_force", &listener, gone.clone(), 204, "deleteListener"),
