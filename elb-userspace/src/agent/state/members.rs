@@ -30,7 +30,7 @@ pub(in crate::agent) struct Members {
     pub(in crate::agent) judging: Judging,
     /// The same for others, by the ids of members: what the maps have, too.
     pub(in crate::agent) known: MemberHealths,
-    /// What others are not told yet.
+    /// What others do not know yet.
     untold: Untold,
 }
 
@@ -124,7 +124,7 @@ impl Members {
         self.untold = Untold::All;
     }
 
-    /// The maps have what is known: others are told.
+    /// The maps have what is known: now others know it, too.
     pub(in crate::agent) fn tell(&mut self) {
         match std::mem::replace(&mut self.untold, Untold::Some(BTreeSet::new())) {
             Untold::Some(members) => {
