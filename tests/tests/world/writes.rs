@@ -231,6 +231,11 @@ fn a_map_that_is_full_fails_closed_and_is_tried_again() -> Result<()> {
     served.request(50)?;
     served.servers[2].kill()?;
     served.agent.wait_members(&[served.member(2)], "OFFLINE", LIMIT)?;
+    // While writes fail, the ring may follow the verdict a moment later.
+    served.agent.wait_status("the others to have all", LIMIT, |said| {
+        let member = status::member(said, "web", served.member(2));
+        member.is_some_and(|member| member["slots"] == 0)
+    })?;
     let others = ["backend-0".to_owned(), "backend-1".to_owned()];
     assert_eq!(served.request(50)?, others);
 
