@@ -73,8 +73,14 @@ async fn what_is_of_another_project_is_not_there() {
         assert_eq!(reply[list], json!([]), "{reply}");
     }
     assert_eq!(*scene.store.read(), before);
+}
 
-    // Nor can one's own refer to it.
+#[tokio::test]
+async fn ones_own_cannot_refer_to_it() {
+    let scene = Scene::new();
+    let [_, _, pool, _] = scene.service().await;
+    let group = json!({"name": "g", "ip_list": [{"ip": "10.0.0.0/8"}]});
+    let group = scene.make("ipgroups", "ipgroup", group).await;
     let own = json!({"vip_address": "192.0.2.77", "availability_zone_list": []});
     let (_, own) = theirs(&scene, "POST", "loadbalancers", &json!({"loadbalancer": own})).await;
     let own = own["loadbalancer"]["id"].as_str().unwrap();
