@@ -124,7 +124,7 @@ impl Members {
         self.untold = Untold::All;
     }
 
-    /// The maps have what is known: now others know it, too.
+    /// The maps were written, or could not be, which is a problem of its own: now others know it, too.
     pub(in crate::agent) fn tell(&mut self) {
         match std::mem::replace(&mut self.untold, Untold::Some(BTreeSet::new())) {
             Untold::Some(members) => {

@@ -12,10 +12,25 @@ use serde_json::json;
 
 use super::database::Database;
 use super::*;
-use crate::model::ResourceId;
+use crate::model::{Announce, Forwarding, ResourceId};
+use crate::source::api::ApiSettings;
 
 fn any_check() -> ModelCheck {
     Box::new(|_| Ok(()))
+}
+
+/// Settings of an API whose resources are reached by IPIP.
+pub(super) fn settings() -> ApiSettings {
+    ApiSettings {
+        listen: "127.0.0.1:1".parse().unwrap(),
+        tls_certificate: None,
+        tls_key: None,
+        keys: None,
+        store: None,
+        forwarding: Forwarding::Ipip,
+        announce: Announce::None,
+        subnets: Vec::new(),
+    }
 }
 
 pub(super) fn document(kind: DocumentKind, name: &str, number: u32) -> Document {

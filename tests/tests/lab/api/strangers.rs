@@ -233,7 +233,7 @@ fn ten_thousand_strangers_take_neither_memory_nor_probes() -> Result<()> {
 #[test]
 fn slow_strangers_keep_no_known_client_waiting() -> Result<()> {
     const SLOW: usize = 3000;
-    // All places of an agent, if it gave them to whoever comes.
+    // As many as an agent has places, if strangers could take all of them.
     const HELD: u64 = 256;
     const LATEST: Duration = Duration::from_secs(8);
     allow_descriptors(SLOW)?;

@@ -1,4 +1,4 @@
-//! What is of another project is not there, whoever asks for it in whatever way.
+//! What belongs to another project is not found, however it is asked for.
 
 use axum::http::StatusCode;
 use serde_json::{Value, json};

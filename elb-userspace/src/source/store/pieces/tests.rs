@@ -6,22 +6,9 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::super::Document;
+use super::super::tests::settings;
 use super::super::text::pieces;
 use super::*;
-use crate::model::{Announce, Forwarding};
-
-fn settings() -> ApiSettings {
-    ApiSettings {
-        listen: "127.0.0.1:1".parse().unwrap(),
-        tls_certificate: None,
-        tls_key: None,
-        keys: None,
-        store: None,
-        subnets: Vec::new(),
-        forwarding: Forwarding::Ipip,
-        announce: Announce::None,
-    }
-}
 
 fn id(n: u8) -> ResourceId {
     ResourceId::of_pool(&n.to_string())

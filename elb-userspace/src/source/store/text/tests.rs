@@ -4,23 +4,10 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use super::super::tests::document;
+use super::super::tests::{document, settings};
 use super::super::*;
 use super::*;
-use crate::model::{Announce, Forwarding, ResourceId};
-
-fn settings() -> ApiSettings {
-    ApiSettings {
-        listen: "127.0.0.1:1".parse().unwrap(),
-        tls_certificate: None,
-        tls_key: None,
-        keys: None,
-        store: None,
-        forwarding: Forwarding::Ipip,
-        announce: Announce::None,
-        subnets: Vec::new(),
-    }
-}
+use crate::model::{Forwarding, ResourceId};
 
 /// A load balancer, a listener with an access list, its group, and its pool.
 fn guarded() -> Documents {
