@@ -51,6 +51,9 @@ pub const MAX_PROBES: u32 = 1 << 15;
 /// Ring slots of all pools together. *Settable.* 8 bytes each (4 in `RINGS`, 4 in `RINGS_SEEN`);
 /// the default holds 127 pools with rings of 65,537 slots.
 pub const MAX_SLOTS: u32 = 1 << 23;
+/// Ways back to clients of each IP version that differ from the default. About 64 bytes each, allocated when
+/// they are needed.
+pub const MAX_CLIENT_ROUTES: u32 = 1 << 16;
 /// Interfaces that carry the program or are sent to.
 pub const MAX_INTERFACES: u32 = 256;
 

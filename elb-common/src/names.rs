@@ -78,6 +78,14 @@ pub const FRAGMENTS_V4: &str = "FRAGMENTS_V4";
 pub const FRAGMENTS_V6: &str = "FRAGMENTS_V6";
 /// How many errors and resets were sent in this second.
 pub const ERRORS_SENT: &str = "ERRORS_SENT";
+/// Ways back to clients that no other route is for.
+pub const CLIENT_DEFAULTS: &str = "CLIENT_DEFAULTS";
+/// Ways back to IPv4 clients.
+pub const CLIENT_ROUTES_V4: &str = "CLIENT_ROUTES_V4";
+/// Ways back to IPv6 clients.
+pub const CLIENT_ROUTES_V6: &str = "CLIENT_ROUTES_V6";
+/// Bits of the clients that the ways back may be others to than the default.
+pub const CLIENT_ROUTE_BITS: &str = "CLIENT_ROUTE_BITS";
 /// Interfaces that carry the program.
 pub const INTERFACES: &str = "INTERFACES";
 /// Ethernet addresses of interfaces, where they are found first.
@@ -133,10 +141,17 @@ pub const DECAP_SET: &str = "DECAP_SET";
 pub const DECAP_COUNTERS: &str = "DECAP_COUNTERS";
 
 /// Those of [`MAPS`] that came after others of this version did: an older agent's maps lack them.
-pub const LATER_MAPS: [&str; 2] = [CLIENT_OPENINGS, CLIENTS];
+pub const LATER_MAPS: [&str; 6] = [
+    CLIENT_OPENINGS,
+    CLIENTS,
+    CLIENT_DEFAULTS,
+    CLIENT_ROUTES_V4,
+    CLIENT_ROUTES_V6,
+    CLIENT_ROUTE_BITS,
+];
 
 /// The maps of the object `elb-xdp` that outlive the agent, each pinned under its name.
-pub const MAPS: [&str; 38] = [
+pub const MAPS: [&str; 42] = [
     SETTINGS,
     LISTENERS_V4,
     LISTENERS_V6,
@@ -166,6 +181,10 @@ pub const MAPS: [&str; 38] = [
     FRAGMENTS_V4,
     FRAGMENTS_V6,
     ERRORS_SENT,
+    CLIENT_DEFAULTS,
+    CLIENT_ROUTES_V4,
+    CLIENT_ROUTES_V6,
+    CLIENT_ROUTE_BITS,
     INTERFACES,
     INTERFACE_MACS,
     MORE_MACS,

@@ -8,6 +8,7 @@ use aya_ebpf::maps::{Array, DevMapHash, HashMap, LpmTrie, LruHashMap, PerCpuArra
 use elb_common::admission::{BackendState, GroupKeyV4, GroupKeyV6, ListenerState};
 use elb_common::backend::Backend;
 use elb_common::client::{Client, ClientKey};
+use elb_common::client_hop::{CLIENT_DEFAULTS as DEFAULTS, CLIENT_ROUTE_WORDS, ClientHop};
 use elb_common::counter::{Counter, ListenerEvents};
 use elb_common::error_limit::ErrorsSent;
 use elb_common::flow::{Flow, FlowKeyV4, FlowKeyV6};
@@ -184,6 +185,26 @@ pub(crate) static FRAGMENTS_V6: LruHashMap<FlowKeyV6, Fragment> =
 /// another.
 #[map]
 pub(crate) static ERRORS_SENT: PerCpuArray<ErrorsSent> = PerCpuArray::with_max_entries(2, 0);
+
+/// Agent writes; packets that are translated back read. One element for each IP version, since most clients
+/// are behind the default route.
+#[map]
+pub(crate) static CLIENT_DEFAULTS: Array<ClientHop> = Array::with_max_entries(DEFAULTS, 0);
+
+/// Agent writes; packets that are translated back, to clients whose bit is set, read. A trie, since a route is a
+/// prefix; tries cannot be allocated beforehand.
+#[map]
+pub(crate) static CLIENT_ROUTES_V4: LpmTrie<u32, ClientHop> =
+    LpmTrie::with_max_entries(MAX_CLIENT_ROUTES, BPF_F_NO_PREALLOC);
+
+/// As `CLIENT_ROUTES_V4`.
+#[map]
+pub(crate) static CLIENT_ROUTES_V6: LpmTrie<[u64; 2], ClientHop> =
+    LpmTrie::with_max_entries(MAX_CLIENT_ROUTES, BPF_F_NO_PREALLOC);
+
+/// Agent writes; packets that are translated back read one word. As `VIP_BITS`.
+#[map]
+pub(crate) static CLIENT_ROUTE_BITS: Array<u64> = Array::with_max_entries(CLIENT_ROUTE_WORDS, 0);
 
 /// Agent writes; ARP and neighbour discovery read.
 #[map]
