@@ -40,7 +40,7 @@ pub(super) fn of(
     let received = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
     packet.length = received - u32::try_from(ETHERNET).unwrap_or(0);
     let (egress, answer) = match outcome {
-        Outcome::Pass(_) | Outcome::Drop(_) => (None, None),
+        Outcome::Pass(_) | Outcome::Drop(_) | Outcome::HandOver => (None, None),
         Outcome::Answer(_) => (None, Reply::read(&frame, packet.source.is_ipv4())),
         Outcome::Transmit => (Some(ingress), None),
         Outcome::Redirect(index) => (Some(index), None),
