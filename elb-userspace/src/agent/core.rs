@@ -191,6 +191,7 @@ impl Core {
         WantedAddresses {
             members: all,
             vips: balancers.iter().flat_map(LoadBalancer::vips).collect(),
+            clients: self.wanted_clients(self.translates()),
         }
     }
 

@@ -9,6 +9,7 @@ use elb_common::backend::Backend;
 use tokio::sync::{oneshot, watch};
 use tokio::time::{Instant, timeout};
 
+use super::clients::translates;
 use super::clock;
 use super::core::{Core, addresses};
 use super::state::prepared::Prepared;
@@ -33,6 +34,8 @@ pub(super) struct Following {
 /// A reload that waits until the ways to new members are known.
 struct Waiting {
     members: BTreeSet<IpAddr>,
+    /// Whether it waits for ways to clients, too.
+    clients: bool,
     until: Instant,
     asked: Vec<Asked>,
 }
@@ -117,7 +120,7 @@ impl Agent {
         fault::reach("loop");
         let now = Instant::now();
         let mut wanted = self.core.addresses();
-        let mut members = BTreeSet::new();
+        let (mut members, mut clients) = (BTreeSet::new(), false);
         // The reload says what is wrong with the file.
         let (host, looked) = (self.core.host(), clock::now().time);
         let read = self.core.file.peek().ok().map(|source| Prepared::read(source, host, looked));
@@ -125,6 +128,8 @@ impl Agent {
             members = addresses(&config.model).difference(&wanted.members).copied().collect();
             wanted.members.extend(&members);
             wanted.vips.extend(config.model.load_balancers().iter().flat_map(LoadBalancer::vips));
+            clients = translates(&config.model);
+            wanted.clients = self.core.wanted_clients(clients || wanted.clients.is_some());
             self.following.want(wanted);
         }
         self.core.file.prepared = read;
@@ -132,7 +137,7 @@ impl Agent {
         let (before, mut asked) =
             waiting.map_or((now + RESOLVE, Vec::new()), |waiting| (waiting.until, waiting.asked));
         asked.push((request, answer));
-        let mut waiting = Waiting { members, until: before, asked };
+        let mut waiting = Waiting { members, clients, until: before, asked };
         if waiting.is_over(&self.core.network) {
             waiting.until = now;
         }
@@ -158,6 +163,7 @@ impl Agent {
 impl Waiting {
     fn is_over(&self, network: &Network) -> bool {
         self.members.iter().all(|member| network.is_resolved(*member))
+            && (!self.clients || network.clients.is_some())
     }
 }
 

@@ -7,6 +7,7 @@ mod cutting;
 mod announcing;
 mod answering;
 mod chore;
+mod clients;
 mod clock;
 mod containment;
 mod descriptors;
@@ -349,6 +350,8 @@ impl Agent {
         self.core.look_at_owned();
         let found = self.host.borrow_and_update().clone();
         if self.core.keep(found, now()) {
+            // Ways to clients are by the interfaces that carry the program now.
+            self.following.want(self.core.addresses());
             self.announce_anew();
             self.watch_flows();
         }

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use elb_common::addr::Mac;
 
@@ -11,6 +12,7 @@ use super::state::drained::Drained;
 use super::state::members::Members;
 use super::state::trouble::Written;
 use crate::control::assign::Full;
+use crate::control::network::client_hops::ClientHops;
 use crate::control::network::{Network, NextHop, Unreachable};
 use crate::control::plan::{Command, Halves, MapStore as _, halves};
 use crate::control::reconcile::{Desired, ReconcileInput, Reconciler};
@@ -31,6 +33,7 @@ macro_rules! view_of {
             quiet: &$core.host.keeping.quiet,
             mode: $core.config.agent.attach_mode,
             drained: &$core.drains.drained,
+            clients: $core.client_hops(),
         }
     };
 }
@@ -211,6 +214,7 @@ pub(super) struct View<'a> {
     quiet: &'a BTreeSet<u32>,
     mode: AttachMode,
     pub(super) drained: &'a Drained,
+    clients: Arc<ClientHops>,
 }
 
 impl ReconcileInput for View<'_> {
@@ -259,6 +263,10 @@ impl ReconcileInput for View<'_> {
 
     fn is_own(&self, vip: IpAddr) -> bool {
         self.network.may_be_own(vip)
+    }
+
+    fn client_hops(&self) -> Arc<ClientHops> {
+        self.clients.clone()
     }
 
     fn now(&self) -> u32 {

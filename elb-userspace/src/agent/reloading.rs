@@ -19,6 +19,7 @@ use super::usable::note_unusable;
 use crate::api::shape::reload::{InForce, PlanRequest, ReloadReport, ReloadRequest};
 use crate::api::shape::status::timestamp;
 use crate::control::change::{self, Effect};
+use crate::control::network::client_hops::ClientHops;
 use crate::control::network::{NextHop, Unreachable};
 use crate::control::reconcile::{ReconcileInput, Renamed};
 use crate::health::MemberHealth;
@@ -332,6 +333,10 @@ impl ReconcileInput for Expected<'_> {
 
     fn interfaces(&self) -> BTreeMap<u32, Mac> {
         self.view.interfaces()
+    }
+
+    fn client_hops(&self) -> Arc<ClientHops> {
+        self.view.client_hops()
     }
 
     fn now(&self) -> u32 {

@@ -73,6 +73,7 @@ impl Core {
             &self.file.problems[..],
             &self.serving.left_out[..],
             &self.unserved_problems(),
+            &self.client_problems(),
             &self.host.own_addresses.problems[..],
             &self.instrument_problems(),
         ]

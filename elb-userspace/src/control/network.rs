@@ -3,15 +3,19 @@
 //! What is known of the kernel is a [`Network`], which decides without I/O; `kernel::net::follow` fills it.
 
 mod above;
+pub mod client_hops;
+pub mod client_routes;
 mod unserved;
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use elb_common::addr::Mac;
 use serde::Serialize;
 use thiserror::Error;
 
+pub use self::client_routes::ClientWays;
 pub use self::unserved::UnservedWay;
 
 /// Everything that a frame to a member needs.
@@ -106,6 +110,9 @@ pub struct WantedAddresses {
     pub members: BTreeSet<IpAddr>,
     /// Virtual ones: the route only, to know where answers from them may come in.
     pub vips: BTreeSet<IpAddr>,
+    /// Whether ways to clients are looked for, whatever addresses these have: by these interfaces, which carry
+    /// the program.
+    pub clients: Option<BTreeSet<u32>>,
 }
 
 /// A neighbour: an address on the segment of an interface.
@@ -142,6 +149,8 @@ pub struct Network {
     pub sits_on: HashMap<u32, u32>,
     /// The bridge or bond that each interface is a part of.
     pub part_of: HashMap<u32, u32>,
+    /// The ways back to clients, where they are followed and were listed.
+    pub clients: Option<Arc<ClientWays>>,
 }
 
 impl Network {

@@ -1,6 +1,7 @@
 //! From what the maps should hold to the writes that take them there, in an order that is safe
 //! under traffic: nothing is named before it exists, and nothing vanishes that is still named.
 
+mod clients;
 mod command;
 mod image;
 
@@ -62,6 +63,7 @@ pub fn halves(
     commands.extend(new.into_iter().map(Command::ResetListenerCounter));
     // A sweep that meets the new records knows their listener's pool, and the old ones by the mark.
     put(&mut commands, &observed.listener_pools, &desired.listener_pools, Command::PutListenerPool);
+    clients::build(&mut commands, &observed.clients, &desired.clients);
     // Bits are set before their addresses are served, and cleared afterwards.
     let both = either(&observed.vip_bits, &desired.vip_bits);
     put(&mut commands, &observed.vip_bits, &both, Command::PutVipBits);
@@ -75,9 +77,8 @@ pub fn halves(
     gone(&mut commands, &observed.ranges, &desired.ranges, Command::RemoveRange);
     let zero = |id| Command::PutListenerPool(id, ListenerPool::default());
     gone(&mut commands, &observed.listener_pools, &desired.listener_pools, zero);
-    let none = both.keys().filter(|index| !desired.vip_bits.contains_key(index));
-    commands.extend(none.map(|index| Command::PutVipBits(*index, 0)));
-    put(&mut commands, &both, &desired.vip_bits, Command::PutVipBits);
+    clear(&mut commands, &both, &desired.vip_bits, Command::PutVipBits);
+    clients::remove(&mut commands, &observed.clients, &desired.clients);
     in_groups(&mut commands, &observed.groups, &desired.groups, Command::RemoveFromGroup);
     gone(&mut commands, &observed.servers, &desired.servers, Command::RemoveServer);
     commands.extend(freed.into_iter().map(Command::ClearRing));
@@ -98,6 +99,18 @@ fn either(one: &BTreeMap<u32, u64>, other: &BTreeMap<u32, u64>) -> BTreeMap<u32,
     let mut both = one.clone();
     other.iter().for_each(|(index, word)| *both.entry(*index).or_default() |= word);
     both
+}
+
+/// Clears what is set in a bitmap and is not to be.
+fn clear(
+    commands: &mut Vec<Command>,
+    set: &BTreeMap<u32, u64>,
+    desired: &BTreeMap<u32, u64>,
+    command: impl Fn(u32, u64) -> Command,
+) {
+    let none = set.keys().filter(|index| !desired.contains_key(index));
+    commands.extend(none.map(|index| command(*index, 0)));
+    put(commands, set, desired, command);
 }
 
 /// A command for each network that is in `these` groups and not in the `others`.

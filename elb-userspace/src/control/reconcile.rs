@@ -35,6 +35,7 @@ use self::ring::Published;
 pub use self::rising::Rising;
 use crate::control::assign::{Assignments, Full, IdSpace};
 use crate::control::network::NextHop;
+use crate::control::network::client_hops::ClientHops;
 use crate::control::plan::{Image, Region, RingWrite};
 use crate::control::ring::slots;
 use crate::model::{Announce, LoadBalancer, Member, Model, Pool, Protocol, ResourceId};
@@ -75,6 +76,10 @@ pub trait ReconcileInput {
     /// Whether a virtual address is this host's own, too, or may be.
     fn is_own(&self, _vip: IpAddr) -> bool {
         false
+    }
+    /// How clients are reached, where answers to them are translated.
+    fn client_hops(&self) -> Arc<ClientHops> {
+        Arc::default()
     }
     /// Seconds of the clock that the packet path reads.
     fn now(&self) -> u32;
@@ -180,6 +185,7 @@ impl Reconciler {
             let more = seen.macs_above(index);
             desired.image.more_macs.extend(more.into_iter().map(|mac| MacKey::new(index, mac)));
         }
+        desired.image.clients = clients(seen, &desired.image.devices);
         let mut used = self.assignments.backend_ids();
         self.forget_listeners(model);
         self.forget_pools(model, &mut desired);
@@ -245,6 +251,12 @@ impl Reconciler {
             desired.image.vips.insert(address, vip);
         }
     }
+}
+
+/// The ways to clients, by interfaces that packets can be sent by: another may be gone since they were found.
+fn clients(seen: &impl ReconcileInput, devices: &BTreeSet<u32>) -> Arc<ClientHops> {
+    let hops = seen.client_hops();
+    if hops.are_by(devices) { hops } else { Arc::new(hops.by(devices)) }
 }
 
 /// IANA number of a listener's protocol.

@@ -90,6 +90,34 @@ impl Cidr {
         Some(Self { address, bits })
     }
 
+    /// An address alone.
+    pub const fn host(address: IpAddr) -> Self {
+        Self { address, bits: if address.is_ipv4() { 32 } else { 128 } }
+    }
+
+    /// Whether all addresses of another network are its own, too.
+    pub fn covers(&self, other: Self) -> bool {
+        let is_same_version = self.address.is_ipv4() == other.address.is_ipv4();
+        is_same_version
+            && self.bits <= other.bits
+            && Self::of(other.address, self.bits) == Some(*self)
+    }
+
+    /// The smallest network that both are in; none for two of different IP versions.
+    pub fn shared_with(&self, other: Self) -> Option<Self> {
+        let shared = match (self.address, other.address) {
+            (IpAddr::V4(one), IpAddr::V4(other)) => {
+                (one.to_bits() ^ other.to_bits()).leading_zeros()
+            }
+            (IpAddr::V6(one), IpAddr::V6(other)) => {
+                (one.to_bits() ^ other.to_bits()).leading_zeros()
+            }
+            (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => return None,
+        };
+        let shared = u8::try_from(shared).unwrap_or(u8::MAX);
+        Self::of(self.address, shared.min(self.bits).min(other.bits))
+    }
+
     /// Its first address.
     pub const fn address(&self) -> IpAddr {
         self.address

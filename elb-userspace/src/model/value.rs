@@ -308,6 +308,15 @@ choice! {
     not yet: ["nat", "fullnat"], use "l2, ipip or gue"
 }
 
+impl Forwarding {
+    /// Whether members answer through the load balancer, which translates what they send.
+    pub const fn translates(self) -> bool {
+        match self {
+            Self::L2 | Self::Ipip | Self::Gue => false,
+        }
+    }
+}
+
 choice! {
     /// Who attracts the traffic for a VIP.
     Announce {

@@ -100,6 +100,10 @@ impl Datapath for Host {
             | Command::RemoveMac(_)
             | Command::PutDevice(_)
             | Command::RemoveDevice(_)
+            | Command::PutClientRoute(..)
+            | Command::RemoveClientRoute(_)
+            | Command::PutClientBits(..)
+            | Command::PutClientDefault(..)
             | Command::PutVipBits(..)
             | Command::PutVip(..)
             | Command::RemoveVip(_) => {}

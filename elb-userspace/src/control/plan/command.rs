@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use elb_common::backend::Backend;
+use elb_common::client_hop::ClientHop;
 use elb_common::interface::{Interface, MacKey};
 use elb_common::listener::{Listener, ListenerPool, Vip};
 use elb_common::pool::Pool;
@@ -60,6 +61,12 @@ pub enum Command {
     AddToGroup(u16, Cidr),
     /// Writes an element of `LISTENER_POOLS`; all zeroes to free it.
     PutListenerPool(u16, ListenerPool),
+    /// Writes a way back to clients.
+    PutClientRoute(Cidr, ClientHop),
+    /// Writes a word of `CLIENT_ROUTE_BITS`.
+    PutClientBits(u32, u64),
+    /// Writes an element of `CLIENT_DEFAULTS`.
+    PutClientDefault(u32, ClientHop),
     /// Writes a listener.
     PutListener(ListenerKey, Listener),
     /// Writes a listener for several ports.
@@ -74,6 +81,8 @@ pub enum Command {
     RemoveListener(ListenerKey),
     /// Removes a listener for several ports.
     RemoveRange(RangeEntry),
+    /// Removes a way back to clients.
+    RemoveClientRoute(Cidr),
     /// Removes a network from an IP group.
     RemoveFromGroup(u16, Cidr),
     /// Removes an element of `SERVER_IDS`.

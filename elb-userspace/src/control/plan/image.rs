@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use elb_common::backend::Backend;
 use elb_common::interface::{Interface, MacKey};
@@ -10,6 +11,7 @@ use elb_common::pool::Pool;
 use elb_common::quic::ServerIdKey;
 use elb_common::vip_bits::VipBit;
 
+use crate::control::network::client_hops::ClientHops;
 use crate::model::ipgroup::GroupNetworks;
 use crate::model::port_range::PortPrefix;
 
@@ -58,6 +60,9 @@ pub struct Image {
     pub ranges: BTreeMap<RangeEntry, Listener>,
     /// `GROUPS_V4` and `GROUPS_V6`; a group without networks is absent or empty.
     pub groups: GroupNetworks,
+    /// `CLIENT_DEFAULTS`, `CLIENT_ROUTES_V4`, `CLIENT_ROUTES_V6` and `CLIENT_ROUTE_BITS`: may be many, and are
+    /// mostly those of the picture before.
+    pub clients: Arc<ClientHops>,
     /// `VIP_BITS`; an absent word is 0.
     pub vip_bits: BTreeMap<u32, u64>,
     /// `VIPS_V4` and `VIPS_V6`.

@@ -1,10 +1,13 @@
 use std::net::IpAddr;
+use std::sync::Arc;
 
+use elb_common::client_hop::{ClientHop, hop_kind};
 use elb_common::listener::{Listener, Vip, listener_flags, vip_flags};
 use proptest::prelude::*;
 
 use super::image::vip_bit;
 use super::*;
+use crate::control::network::client_hops::ClientHops;
 use crate::control::ring::slots::RingKind;
 use crate::model::port_range::PortPrefix;
 
@@ -23,6 +26,7 @@ impl MapStore for Fake {
 
     fn execute(&mut self, command: &Command) -> Result<(), String> {
         let image = &mut self.image;
+        let clients = image.clients.clone();
         match command.clone() {
             Command::PutDevice(i) => drop(image.devices.insert(i)),
             Command::RemoveDevice(i) => drop(image.devices.remove(&i)),
@@ -56,11 +60,30 @@ impl MapStore for Fake {
                 assert!(group.remove(&network), "removed and never added");
                 image.groups.retain(|_, networks| !networks.is_empty());
             }
+            Command::PutClientRoute(prefix, hop) => {
+                Arc::make_mut(&mut image.clients).routes.insert(prefix, hop);
+            }
+            Command::RemoveClientRoute(prefix) => {
+                let removed = Arc::make_mut(&mut image.clients).routes.remove(&prefix);
+                assert!(removed.is_some(), "removed and never written");
+            }
+            Command::PutClientBits(index, 0) => {
+                Arc::make_mut(&mut image.clients).bits.remove(&index);
+            }
+            Command::PutClientBits(index, word) => {
+                Arc::make_mut(&mut image.clients).bits.insert(index, word);
+            }
+            Command::PutClientDefault(version, hop) => {
+                Arc::make_mut(&mut image.clients).defaults[version as usize] = hop;
+            }
             Command::PutVipBits(index, 0) => drop(image.vip_bits.remove(&index)),
             Command::PutVipBits(index, word) => drop(image.vip_bits.insert(index, word)),
             Command::PutVip(k, v) => drop(image.vips.insert(k, v)),
             Command::RemoveVip(k) => drop(image.vips.remove(&k)),
             Command::ResetBackendCounter(_) | Command::ResetListenerCounter(_) => {}
+        }
+        if self.image.clients != clients {
+            self.clients()?;
         }
         self.consistent()
     }
@@ -114,6 +137,21 @@ impl Fake {
         Ok(())
     }
 
+    /// Each client is behind its old way or its new one, by an interface that packets can be sent by.
+    fn clients(&self) -> Result<(), String> {
+        let (from, to, image) = (&self.from.clients, &self.to.clients, &self.image);
+        for client in from.routes.keys().chain(to.routes.keys()).flat_map(|prefix| near(*prefix)) {
+            let hop = image.clients.hop(client);
+            if hop != from.hop(client) && hop != to.hop(client) {
+                return Err(format!("{client} is behind {hop:?}"));
+            }
+        }
+        match image.clients.are_by(&image.devices) {
+            true => Ok(()),
+            false => Err("a way to clients leaves by an unknown device".to_owned()),
+        }
+    }
+
     /// The group that a listener names holds what it does before and after, and nothing else.
     fn group(
         &self,
@@ -146,14 +184,45 @@ fn groups() -> impl Strategy<Value = GroupNetworks> {
     prop::collection::btree_map(0u16..3, prop::collection::btree_set(network, 1..4), 0..3)
 }
 
+/// The first address of a prefix, and those next to it in its longer bits.
+fn near(prefix: Cidr) -> [IpAddr; 3] {
+    let first = prefix.address();
+    let other = |bit: u8| match first {
+        IpAddr::V4(v4) => IpAddr::from((v4.to_bits() ^ 1 << (bit % 32)).to_be_bytes()),
+        IpAddr::V6(v6) => IpAddr::from((v6.to_bits() ^ 1 << bit).to_be_bytes()),
+    };
+    [first, other(1), other(17)]
+}
+
+/// Ways back to clients by one of two devices, many of them within others.
+fn clients() -> impl Strategy<Value = ([u16; 2], Vec<(Cidr, u16)>)> {
+    let v4 = ([0u8..2, 0..2, 0..2, 0..4], 1u8..=32).prop_map(|(bytes, bits)| (bytes.into(), bits));
+    let v6 = (prop::array::uniform8(0u16..2), 1u8..=128);
+    let v6 = v6.prop_map(|(words, bits)| (IpAddr::from(words), bits));
+    let prefix = prop_oneof![v4, v6].prop_map(|(address, bits)| Cidr::of(address, bits).unwrap());
+    (prop::array::uniform2(0u16..4), prop::collection::vec((prefix, 0u16..4), 0..12))
+}
+
 /// A consistent picture: listeners, some with IP groups, for a port or a range, on pools, pools with
 /// rings of backends, backends on devices.
 fn picture() -> impl Strategy<Value = (Image, Vec<RingWrite>)> {
     let pools = prop::collection::btree_map(0u16..4, prop::collection::vec(1u16..9, 1..5), 0..4);
     let listener = (0u16..4, any::<bool>(), 0u16..4);
     let listeners = prop::collection::btree_map(1u16..9, listener, 0..6);
-    (pools, listeners, groups(), 1u32..4).prop_map(|(pools, listeners, groups, device)| {
+    (pools, listeners, groups(), 1u32..4, clients()).prop_map(|parts| {
+        let (pools, listeners, groups, device, (defaults, routes)) = parts;
         let mut image = Image { groups, ..Image::default() };
+        let hop = |n: u16| match n {
+            0 | 1 => {
+                let ifindex = device + u32::from(n);
+                ClientHop { ifindex, kind: hop_kind::KNOWN, ..ClientHop::default() }
+            }
+            n => ClientHop { kind: n, ..ClientHop::default() },
+        };
+        let defaults = defaults.map(hop);
+        let routes = routes.into_iter().map(|(prefix, n)| (prefix, hop(n))).collect();
+        image.clients = Arc::new(ClientHops::new(defaults, routes));
+        image.devices.extend([device, device + 1]);
         let mut rings = Vec::new();
         for (pool, owners) in &pools {
             for owner in owners {

@@ -97,7 +97,7 @@ async fn probes(duty: &Duty, network: &Network) -> Option<Vec<Fault>> {
 async fn network(duty: &Duty) -> Result<Network, GatherError> {
     let members = duty.members.iter().map(|(address, _)| *address).collect();
     let vips = duty.vips.iter().copied().collect();
-    Ok(follow::look(&WantedAddresses { members, vips }).await?)
+    Ok(follow::look(&WantedAddresses { members, vips, clients: None }).await?)
 }
 
 type Interfaces = BTreeMap<String, super::facts::InterfaceFacts>;

@@ -1,5 +1,6 @@
 //! Typed access to the pinned maps.
 
+mod clients;
 mod live;
 mod lookups;
 mod reads;
@@ -11,6 +12,7 @@ pub use live::Live;
 
 use std::io;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use aya::Ebpf;
 use aya::maps::xdp::{DevMapHash, XdpMapError};
@@ -31,6 +33,7 @@ use elb_common::vip_bits::VIP_WORDS;
 use elb_common::{limits, names};
 use thiserror::Error;
 
+use self::clients::ClientMaps;
 use self::lookups::Lookups;
 pub(super) use self::lookups::forget_clients_in;
 use self::tries::Tries;
@@ -71,6 +74,7 @@ pub struct Maps {
     vips_v4: MapHash<u32, Vip>,
     vips_v6: MapHash<[u32; 4], Vip>,
     tries: Tries,
+    clients: ClientMaps,
     listener_states: MapArray<ListenerState>,
     listener_pools: MapArray<ListenerPool>,
     backend_states: MapArray<BackendState>,
@@ -170,6 +174,7 @@ impl Maps {
             vips_v4: take(ebpf, names::VIPS_V4)?,
             vips_v6: take(ebpf, names::VIPS_V6)?,
             tries: Tries::take(ebpf)?,
+            clients: ClientMaps::take(ebpf)?,
             listener_states: take(ebpf, names::LISTENER_STATES)?,
             listener_pools: take(ebpf, names::LISTENER_POOLS)?,
             backend_states: take(ebpf, names::BACKEND_STATES)?,
@@ -217,6 +222,7 @@ impl Maps {
         let mut image = Image::default();
         self.read_addresses(&mut image)?;
         self.tries.read(&mut image)?;
+        image.clients = Arc::new(self.clients.read()?);
         self.read_host(&mut image)?;
         self.read_records(&mut image)?;
         Ok(image)

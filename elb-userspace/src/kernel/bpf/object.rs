@@ -345,6 +345,7 @@ impl Shape {
     /// The table of all maps. A test compares it with the maps that the object makes.
     pub(super) fn wanted(name: &str, capacity: Capacity) -> Self {
         use MapType::{Array, DevMapHash, Hash, LpmTrie, LruHash, PerCpuArray};
+        use elb_common::client_hop::{CLIENT_DEFAULTS, CLIENT_ROUTE_WORDS};
         let (kind, key, value, default) = match name {
             names::SETTINGS => (Array, 4, 8, 1),
             names::LISTENERS_V4 => (Hash, 8, 40, 0),
@@ -371,6 +372,10 @@ impl Shape {
             names::FRAGMENTS_V4 => (LruHash, 16, 16, limits::MAX_FRAGMENTS),
             names::FRAGMENTS_V6 => (LruHash, 40, 16, limits::MAX_FRAGMENTS),
             names::ERRORS_SENT => (PerCpuArray, 4, 8, 2),
+            names::CLIENT_DEFAULTS => (Array, 4, 20, CLIENT_DEFAULTS),
+            names::CLIENT_ROUTES_V4 => (LpmTrie, 8, 20, limits::MAX_CLIENT_ROUTES),
+            names::CLIENT_ROUTES_V6 => (LpmTrie, 20, 20, limits::MAX_CLIENT_ROUTES),
+            names::CLIENT_ROUTE_BITS => (Array, 4, 8, CLIENT_ROUTE_WORDS),
             names::INTERFACES => (Hash, 4, 10, limits::MAX_INTERFACES),
             names::INTERFACE_MACS => (Array, 4, 12, limits::MAX_INTERFACES),
             names::MORE_MACS => (Hash, 16, 4, limits::MAX_MORE_MACS),

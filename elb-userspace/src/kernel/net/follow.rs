@@ -5,11 +5,13 @@
 //! `requests` are its two sockets, `path_mtu` hears routers whose next link is narrow.
 
 mod attention;
+mod listing;
 mod messages;
 mod mirror;
 mod notices;
 mod path_mtu;
 mod requests;
+mod tables;
 pub mod thread;
 
 use std::collections::HashMap;
@@ -20,6 +22,7 @@ use tokio::sync::watch;
 use tokio::time::{Duration, Instant};
 
 use self::attention::{Attention, Request};
+use self::listing::TableListing;
 use self::mirror::Mirror;
 use self::notices::{Notice, Notices};
 use self::path_mtu::{Paths, Routers, TooBig};
@@ -69,7 +72,7 @@ pub async fn look(wanted: &WantedAddresses) -> Result<Network, FollowError> {
     while mirror.is_new() {
         ask_routes(&mut mirror, &mut requests).await?;
     }
-    mirror.settle();
+    list_tables(&mut mirror).await?;
     Ok(mirror.news().unwrap_or_default())
 }
 
@@ -101,6 +104,7 @@ pub async fn follow(
             tokio::time::sleep_until(hear_at).await;
             routers.hear().await
         };
+        let next = follower.next();
         tokio::select! {
             changed = wanted.changed() => {
                 if changed.is_err() {
@@ -111,7 +115,8 @@ pub async fn follow(
             () = network.closed() => return Ok(()),
             notices = incoming => follower.learn(notices?),
             said = errors => follower.hear(said),
-            () = tokio::time::sleep_until(follower.next()) => {}
+            tables = follower.listing.done() => follower.mirror.take_tables(tables?),
+            () = tokio::time::sleep_until(next) => {}
         }
     }
 }
@@ -121,6 +126,7 @@ struct Follower {
     mirror: Mirror,
     attention: Attention,
     paths: Paths,
+    listing: TableListing,
     /// When notifications are read next.
     read_at: Instant,
     /// When routers are listened to next.
@@ -143,6 +149,7 @@ impl Follower {
             mirror: Mirror::of(before),
             attention: Attention::default(),
             paths: Paths::default(),
+            listing: TableListing::new(now),
             read_at: now,
             hear_at: now,
             routes_at: now,
@@ -158,7 +165,7 @@ impl Follower {
         while self.mirror.is_new() {
             ask_routes(&mut self.mirror, &mut self.requests).await?;
         }
-        self.mirror.settle();
+        list_tables(&mut self.mirror).await?;
         self.paths.begin(self.mirror.narrow_paths(), self.listed);
         Ok(())
     }
@@ -174,7 +181,7 @@ impl Follower {
     fn learn(&mut self, notices: Vec<Notice>) {
         let now = Instant::now();
         self.read_at = now + CALM;
-        let was_stale = self.mirror.is_stale();
+        let (was_stale, had_stale) = (self.mirror.is_stale(), self.mirror.has_stale_tables());
         let mut lost = false;
         for notice in notices {
             lost |= self.mirror.learn(notice);
@@ -186,6 +193,9 @@ impl Follower {
         }
         if !was_stale && self.mirror.is_stale() {
             self.routes_at = self.routes_at.max(now + CALM);
+        }
+        if !had_stale && self.mirror.has_stale_tables() {
+            self.listing.wait(now);
         }
     }
 
@@ -224,6 +234,7 @@ impl Follower {
         }
         self.mirror.settle();
         self.look_for_others().await?;
+        self.listing.catch_up(&mut self.mirror, Instant::now());
         self.attend().await?;
         self.publish(network);
         Ok(())
@@ -291,7 +302,9 @@ impl Follower {
     fn next(&self) -> Instant {
         let routes = self.mirror.is_stale().then_some(self.routes_at);
         let others = self.mirror.has_more_to_ask().then(Instant::now);
-        let all = [Some(self.list_at), Some(self.doubt_at), routes, others, self.attention.next()];
+        let tables = self.listing.next(&self.mirror);
+        let attention = self.attention.next();
+        let all = [Some(self.list_at), Some(self.doubt_at), routes, others, tables, attention];
         all.into_iter().flatten().min().unwrap_or(self.list_at)
     }
 }
@@ -311,6 +324,17 @@ async fn list(mirror: &mut Mirror, requests: &mut Requests) -> Result<(), Follow
         }
     }
     mirror.take_over(links, table);
+    Ok(())
+}
+
+/// Takes over the tables that say how clients are reached, where these are followed.
+async fn list_tables(mirror: &mut Mirror) -> Result<(), FollowError> {
+    if mirror.has_stale_tables() {
+        mirror.lists_tables();
+        mirror.take_tables(tables::list().await?);
+    }
+    mirror.settle();
+    mirror.find_clients();
     Ok(())
 }
 

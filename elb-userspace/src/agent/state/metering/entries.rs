@@ -11,7 +11,7 @@ use crate::control::plan::{Command, Image};
 use crate::kernel::bpf::Capacity;
 
 /// Every map that [`map_of`] names: the series of each is there before its first write.
-pub(super) const WRITTEN: [&str; 18] = [
+pub(super) const WRITTEN: [&str; 22] = [
     DEVMAP,
     INTERFACES,
     MORE_MACS,
@@ -27,6 +27,10 @@ pub(super) const WRITTEN: [&str; 18] = [
     LISTENERS_V4,
     LISTENERS_V6,
     PORT_RANGES,
+    CLIENT_ROUTES_V4,
+    CLIENT_ROUTES_V6,
+    CLIENT_ROUTE_BITS,
+    CLIENT_DEFAULTS,
     VIP_BITS,
     VIPS_V4,
     VIPS_V6,
@@ -53,6 +57,11 @@ pub(super) const fn map_of(command: &Command) -> &'static str {
             IpAddr::V6(_) => LISTENERS_V6,
         },
         Command::PutRange(..) | Command::RemoveRange(_) => PORT_RANGES,
+        Command::PutClientRoute(prefix, _) | Command::RemoveClientRoute(prefix) => {
+            if prefix.address().is_ipv4() { CLIENT_ROUTES_V4 } else { CLIENT_ROUTES_V6 }
+        }
+        Command::PutClientBits(..) => CLIENT_ROUTE_BITS,
+        Command::PutClientDefault(..) => CLIENT_DEFAULTS,
         Command::PutVipBits(..) => VIP_BITS,
         Command::PutVip(IpAddr::V4(_), _) | Command::RemoveVip(IpAddr::V4(_)) => VIPS_V4,
         Command::PutVip(IpAddr::V6(_), _) | Command::RemoveVip(IpAddr::V6(_)) => VIPS_V6,

@@ -81,6 +81,10 @@ impl MapStore for Maps {
                 .listener_pools
                 .set(u32::from(*id), Record(*value), 0)
                 .map_err(at(names::LISTENER_POOLS)),
+            Command::PutClientRoute(prefix, hop) => self.clients.put(*prefix, *hop),
+            Command::RemoveClientRoute(prefix) => self.clients.remove(*prefix),
+            Command::PutClientBits(index, word) => self.clients.put_bits(*index, *word),
+            Command::PutClientDefault(version, hop) => self.clients.put_default(*version, *hop),
             Command::PutListener(key, value) => self.put_listener(key, value),
             Command::RemoveListener(key) => self.remove_listener(key),
             Command::PutRange(entry, value) => self.tries.put_range(entry, value),

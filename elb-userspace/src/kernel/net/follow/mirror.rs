@@ -1,9 +1,12 @@
 //! What is known of the kernel's network, what of it is out of date, and what of it matters. No I/O.
 
+mod clients;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::net::IpAddr;
 use std::ops::Bound;
 
+use self::clients::Clients;
 use super::messages::{Entry, Interface, State};
 use super::notices::Notice;
 use crate::control::network::{Neighbor, Network, Route, WantedAddresses};
@@ -14,9 +17,10 @@ pub(super) struct Mirror {
     known: Network,
     /// Every neighbour that the kernel has an entry for, needed or not: bounded by the kernel.
     table: HashMap<Neighbor, Entry>,
-    /// Neighbours that are a next hop, or may be one, to some member.
+    /// Neighbours that are a next hop, or may be one, to some member, or a gateway of clients.
     used: BTreeSet<Neighbor>,
     members: BTreeSet<IpAddr>,
+    clients: Option<Clients>,
     /// All addresses whose routes matter.
     followed: BTreeSet<IpAddr>,
     /// Addresses whose routes are to be asked for at once, since none is known.
@@ -56,6 +60,7 @@ impl Mirror {
         self.members.clone_from(members);
         self.followed = all;
         self.changed = true;
+        self.want_clients(wanted);
         self.use_neighbors();
     }
 
@@ -79,6 +84,7 @@ impl Mirror {
         let links = &self.known.links;
         self.known.neighbors.retain(|(index, _), _| links.contains_key(index));
         self.doubt_all();
+        self.doubt_tables();
         self.use_neighbors();
     }
 
@@ -89,6 +95,7 @@ impl Mirror {
             Notice::Link(index, interface) => {
                 // Where a link goes down, the kernel does not say which IPv4 routes go with it.
                 self.doubt_all();
+                self.doubt_tables();
                 if self.interface(index).as_ref() != Some(&interface) {
                     self.know(index, interface);
                     self.changed = true;
@@ -98,6 +105,9 @@ impl Mirror {
             Notice::NoLink(index) => self.forget_link(index),
             Notice::Neighbor(neighbor, entry) => {
                 let is_news = self.table.insert(neighbor, entry) != Some(entry);
+                if is_news {
+                    self.doubt_client(neighbor);
+                }
                 if is_news && self.used.contains(&neighbor) {
                     self.used_changed = true;
                     self.judge(neighbor);
@@ -106,10 +116,17 @@ impl Mirror {
             // One in use stays known: packets go on to it without the kernel's noticing.
             Notice::NoNeighbor(neighbor) => {
                 self.table.remove(&neighbor);
+                self.doubt_client(neighbor);
                 self.used_changed |= self.used.contains(&neighbor);
             }
-            Notice::Prefix(address, length) => self.doubt(address, length),
-            Notice::Routes => self.doubt_all(),
+            Notice::Prefix(address, length) => {
+                self.doubt(address, length);
+                self.doubt_tables();
+            }
+            Notice::Routes => {
+                self.doubt_all();
+                self.doubt_tables();
+            }
         }
         false
     }
@@ -218,8 +235,10 @@ impl Mirror {
     /// Which neighbours matter, and what is known of those that did not until now.
     fn use_neighbors(&mut self) {
         self.used_changed = true;
-        let used: BTreeSet<Neighbor> =
+        self.doubt_clients();
+        let mut used: BTreeSet<Neighbor> =
             self.members.iter().flat_map(|member| self.known.hops(*member)).collect();
+        used.extend(self.client_gateways());
         let count = self.known.neighbors.len() + self.known.silent.len();
         self.known.neighbors.retain(|neighbor, _| used.contains(neighbor));
         self.known.silent.retain(|neighbor| used.contains(neighbor));
@@ -233,19 +252,26 @@ impl Mirror {
 
     /// What the kernel's entry says of a neighbour in use.
     fn judge(&mut self, neighbor: Neighbor) {
-        let Some(entry) = self.table.get(&neighbor) else { return };
+        let Some(entry) = self.table.get(&neighbor).copied() else { return };
         if let Some(mac) = entry.mac
             && self.known.neighbors.get(&neighbor) != Some(&mac)
         {
             self.known.neighbors.insert(neighbor, mac);
             self.changed = true;
+            self.doubt_clients();
         }
         match entry.state {
             State::Silent if self.known.silent.insert(neighbor) => {
                 self.changed = true;
+                self.doubt_clients();
                 self.look_for_others();
             }
-            State::Known | State::Fixed => self.changed |= self.known.silent.remove(&neighbor),
+            State::Known | State::Fixed => {
+                if self.known.silent.remove(&neighbor) {
+                    self.changed = true;
+                    self.doubt_clients();
+                }
+            }
             State::Silent | State::Asked => {}
         }
     }
@@ -303,6 +329,7 @@ impl Mirror {
         self.table.retain(|(ifindex, _), _| *ifindex != index);
         self.changed = true;
         self.doubt_all();
+        self.doubt_tables();
         self.use_neighbors();
     }
 

@@ -179,7 +179,8 @@ fn prefix(message: &[u8]) -> Option<Notice> {
     Some(Notice::Prefix(address, length))
 }
 
-fn attributes(mut buffer: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
+/// Types and values of the attributes that a buffer holds.
+pub(super) fn attributes(mut buffer: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
     std::iter::from_fn(move || {
         let [a, b, c, d] = *buffer.first_chunk()?;
         let length = usize::from(u16::from_ne_bytes([a, b]));

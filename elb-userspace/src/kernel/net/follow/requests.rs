@@ -8,13 +8,16 @@ use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::time::Duration;
 
 use nix::errno::Errno;
+use nix::libc;
 use nix::sys::socket::{MsgFlags, recv, send};
 use rtnetlink::packet_core::{
     NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_REQUEST, NetlinkMessage, NetlinkPayload,
 };
-use rtnetlink::packet_route::RouteNetlinkMessage;
 use rtnetlink::packet_route::link::LinkMessage;
 use rtnetlink::packet_route::neighbour::NeighbourMessage;
+use rtnetlink::packet_route::route::RouteMessage;
+use rtnetlink::packet_route::rule::RuleMessage;
+use rtnetlink::packet_route::{AddressFamily, RouteNetlinkMessage};
 use tokio::io::unix::AsyncFd;
 use tokio::time::timeout;
 
@@ -44,6 +47,79 @@ impl Requests {
     pub(super) fn open() -> std::io::Result<Self> {
         let socket = watched(open(0, ROOM)?)?;
         Ok(Self { socket, sequence: 0, buffer: vec![0; LONGEST] })
+    }
+
+    /// One by which the kernel lists only what is asked for (`NETLINK_GET_STRICT_CHK`), if it knows that.
+    pub(super) fn open_strict() -> std::io::Result<Self> {
+        const STRICT: libc::c_int = 12;
+        let requests = Self::open()?;
+        let (on, length) = (1, size_of::<libc::c_int>() as libc::socklen_t);
+        let fd = requests.socket.as_raw_fd();
+        // SAFETY: the socket is open; the kernel reads one number, which lives until the call returns.
+        let set = unsafe {
+            libc::setsockopt(fd, libc::SOL_NETLINK, STRICT, (&raw const on).cast(), length)
+        };
+        if set < 0 {
+            tracing::debug!("the kernel lists all routing tables where one is asked for");
+        }
+        Ok(requests)
+    }
+
+    /// The routes of a table, message by message. None where the host lacks the table or the IP version.
+    pub(super) async fn routes(
+        &mut self,
+        family: i32,
+        table: u32,
+        take: impl FnMut(&[u8]),
+    ) -> Result<(), FollowError> {
+        let mut message = RouteMessage::default();
+        message.header.address_family = match family {
+            libc::AF_INET => AddressFamily::Inet,
+            _ => AddressFamily::Inet6,
+        };
+        message.header.table = u8::try_from(table).unwrap_or_default();
+        match self.list(RouteNetlinkMessage::GetRoute(message), take).await {
+            Err(FollowError::Refused(error)) if is_missing(&error) => Ok(()),
+            listed => listed,
+        }
+    }
+
+    /// The routing rules of all IP versions, message by message.
+    pub(super) async fn rules(&mut self, take: impl FnMut(&[u8])) -> Result<(), FollowError> {
+        self.list(RouteNetlinkMessage::GetRule(RuleMessage::default()), take).await
+    }
+
+    /// As [`Self::dump`], of which there may be much: each message as it comes, without its header.
+    async fn list(
+        &mut self,
+        question: RouteNetlinkMessage,
+        mut take: impl FnMut(&[u8]),
+    ) -> Result<(), FollowError> {
+        const ERROR: u16 = 2;
+        const DONE: u16 = 3;
+        self.send([(question, NLM_F_DUMP)].into_iter())?;
+        let mut done = None;
+        while done.is_none() {
+            let length = timeout(DEADLINE, self.read()).await.map_err(|_| FollowError::Late)??;
+            for packet in packets(&self.buffer[..length]) {
+                let number =
+                    |at: usize| packet.get(at..)?.first_chunk().map(|n| u32::from_ne_bytes(*n));
+                if number(8) != Some(self.sequence) {
+                    continue;
+                }
+                match u16::from_ne_bytes([packet[4], packet[5]]) {
+                    // Both begin with the number of an error.
+                    ERROR | DONE => done = Some(number(16).unwrap_or(0).cast_signed()),
+                    _ => take(&packet[16..]),
+                }
+            }
+            // Everything else gets its turn.
+            tokio::task::yield_now().await;
+        }
+        match done {
+            None | Some(0) => Ok(()),
+            Some(code) => Err(FollowError::Refused(Errno::from_raw(-code).into())),
+        }
     }
 
     /// Asks for several things at once, [`TOGETHER`] at the most; the answers come in the order of
@@ -162,4 +238,9 @@ impl Requests {
             }
         }
     }
+}
+
+fn is_missing(error: &std::io::Error) -> bool {
+    const NONE: [i32; 3] = [libc::ENOENT, libc::EAFNOSUPPORT, libc::EOPNOTSUPP];
+    error.raw_os_error().is_some_and(|code| NONE.contains(&code))
 }

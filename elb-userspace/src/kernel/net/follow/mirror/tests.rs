@@ -258,3 +258,71 @@ proptest! {
         }
     }
 }
+
+/// Clients by the link: a default route by gateway 1, and those on 10.0.0.0/24 are neighbours.
+fn tables() -> super::super::tables::Tables {
+    use crate::control::network::client_routes::{ListedWay, RouteHop, RouteListing};
+    let mut listing = RouteListing::default();
+    for (prefix, gateway) in [("0.0.0.0/0", Some(address(1))), ("10.0.0.0/24", None)] {
+        let hops = vec![RouteHop { ifindex: LINK, gateway }];
+        listing.add(prefix.parse().unwrap(), 0, ListedWay::Via { hops, mtu: None });
+    }
+    super::super::tables::Tables { routes: listing.finish(), other_rules: Vec::new() }
+}
+
+/// Kinds of the ways to clients outside and at 10.0.0.n.
+fn kinds(mirror: &mut Mirror, n: u8) -> [u16; 2] {
+    mirror.settle();
+    mirror.find_clients();
+    let hops = &mirror.known.clients.as_ref().unwrap().hops;
+    [IpAddr::from([192, 0, 2, 1]), address(n)].map(|client| hops.hop(client).kind)
+}
+
+const KNOWN: u16 = elb_common::client_hop::hop_kind::KNOWN;
+const KERNEL: u16 = elb_common::client_hop::hop_kind::KERNEL;
+
+#[test]
+fn ways_to_clients_are_followed_only_while_they_are_wanted() {
+    let (kernel, mut mirror) = scene();
+    mirror.used();
+    assert!(!mirror.has_stale_tables() && !mirror.has_doubted_clients());
+    let clients = Some([LINK].into());
+    mirror.want(&WantedAddresses { clients, ..wanted(11..14) });
+    assert!(mirror.has_stale_tables() && !mirror.has_doubted_clients());
+    mirror.lists_tables();
+    mirror.take_tables(tables());
+    mirror.settle();
+    assert!(!mirror.has_stale_tables() && mirror.has_doubted_clients());
+    let used = mirror.used().unwrap();
+    assert!(used.contains_key(&(LINK, address(1))), "the gateway is kept");
+    assert_eq!(used.len(), 4, "clients are not");
+    assert_eq!(kinds(&mut mirror, 11), [KERNEL, KNOWN]);
+
+    mirror.learn(Notice::Neighbor((LINK, address(1)), known(1)));
+    assert!(mirror.has_doubted_clients());
+    assert_eq!(kinds(&mut mirror, 50), [KNOWN, KERNEL]);
+    mirror.learn(Notice::Neighbor((LINK, address(50)), known(50)));
+    assert_eq!(kinds(&mut mirror, 50), [KNOWN, KNOWN]);
+    mirror.news();
+    mirror.learn(Notice::Neighbor((LINK, address(50)), known(50)));
+    assert!(!mirror.has_doubted_clients() && mirror.news().is_none());
+    mirror.learn(Notice::Neighbor((LINK, address(50)), SILENT));
+    assert_eq!(kinds(&mut mirror, 50), [KNOWN, KERNEL]);
+    mirror.learn(Notice::Neighbor((LINK, address(1)), SILENT));
+    assert_eq!(kinds(&mut mirror, 50), [KERNEL, KERNEL], "the kernel may find another");
+    mirror.learn(Notice::Neighbor((LINK, address(1)), known(1)));
+    assert_eq!(kinds(&mut mirror, 50), [KNOWN, KERNEL]);
+
+    for notice in [Notice::Routes, Notice::Prefix(address(0), 8), Notice::Link(LINK, link(1500))] {
+        mirror.lists_tables();
+        mirror.learn(notice);
+        assert!(mirror.has_stale_tables());
+    }
+    mirror.lists_tables();
+    kernel.list(&mut mirror);
+    assert!(mirror.has_stale_tables(), "all is listed again");
+    mirror.learn(Notice::Neighbor((7, address(51)), known(51)));
+    mirror.want(&wanted(11..14));
+    assert!(!mirror.has_stale_tables() && mirror.news().unwrap().clients.is_none());
+    assert_eq!(mirror.used().unwrap().len(), 3);
+}
