@@ -30,6 +30,10 @@ fn link<P: Packet, T: Tables>(packet: &mut P, tables: &T) -> Result<Outcome, Sto
     const IPV4: u16 = EtherType::Ipv4 as u16;
     const IPV6: u16 = EtherType::Ipv6 as u16;
     let link = parse::link(packet)?;
+    // The kernel's own: a host that forwards says so to the group of all routers.
+    if link.destination.is_group() {
+        return Err(Stop(Reason::GroupMac));
+    }
     match link.ethertype.raw() {
         IPV4 => ip::<V4, P, T>(packet, tables, &link),
         IPV6 => ip::<V6, P, T>(packet, tables, &link),
