@@ -114,8 +114,16 @@ fn ip<F: Family, P: Packet, T: Tables>(
         } else {
             Err(Stop::because(Reason::NotVip))
         };
+        if transport.is_quoted() {
+            // What it is about is known by now.
+            ip.protocol = F::ICMP;
+        }
         match chosen {
             Ok(target) => target,
+            Err(Stop(Reason::NotVip)) if transport.is_quoted() => {
+                let back = tables.reply_error::<F, P>(packet);
+                return reply::leaves::<F, P, T>(packet, tables, back, received);
+            }
             // A SYN opens the member's own connection to someone else.
             Err(Stop(Reason::NotVip))
                 if !transport.opens() && reply::may_be::<F, P, T>(packet, tables, link) =>
@@ -129,7 +137,8 @@ fn ip<F: Family, P: Packet, T: Tables>(
         tables.note_fragment::<F, P>(packet, target);
     }
     if target.is_back() {
-        return reply::leaves::<F, P, T>(packet, tables, link, &ip, target.hash, received);
+        let back = tables.reply::<F, P>(packet, link, &ip, target.hash);
+        return reply::leaves::<F, P, T>(packet, tables, back, received);
     }
     match forwarded::<F, P, T>(packet, tables, link, &ip, target) {
         Ok(ifindex) => {
@@ -152,10 +161,9 @@ fn forwarded<F: Family, P: Packet, T: Tables>(
     ip: &Ip<F::Addr>,
     target: Target,
 ) -> Result<u32, Stop> {
-    let backend = tables
-        .backend(target.backend as u16)
-        .ok_or_else(|| Stop::because(Reason::UnknownBackend))?;
-    forward::packet::<F, P, T>(packet, tables, link, ip, backend, target.hash)?;
+    let id = target.backend as u16;
+    let backend = tables.backend(id).ok_or_else(|| Stop::because(Reason::UnknownBackend))?;
+    forward::packet::<F, P, T>(packet, tables, link, ip, (id, backend), target.hash)?;
     Ok(backend.ifindex)
 }
 

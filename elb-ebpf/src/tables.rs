@@ -505,6 +505,16 @@ impl Tables for Maps<'_> {
     }
 
     #[inline(always)]
+    fn reply_error<F: Family, P: Packet>(&self, _: &mut P) -> Result<Back, NotBack> {
+        subprogram::reply_error::<F>(self.context)
+    }
+
+    #[inline(always)]
+    fn translate_error<F: Family, P: Packet>(&self, _: &mut P, backend: u16) -> Result<(), Stop> {
+        subprogram::translate_error::<F>(self.context, backend)
+    }
+
+    #[inline(always)]
     fn answers_probe<F: Family, P: Packet>(&self, _: &P, link: &Link, ip: &Ip<F::Addr>) -> bool {
         subprogram::answers_probe::<F>(self.context, Place::of(link, ip))
     }

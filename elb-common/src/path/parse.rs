@@ -18,12 +18,13 @@ use super::question::Question;
 use super::translate::Address;
 use super::wire::Tcp;
 use super::{Packet, Stop, Tables};
-use crate::addr::{Be16, Be128};
+use crate::addr::{Be16, Be32, Be128};
 use crate::client::{ClientKey, Persistence};
 use crate::client_hop::ClientHop;
 use crate::flow::{Flow, Ports, Stage, Visit};
 use crate::fragment::Fragment;
 use crate::listener::{Listener, Vip};
+use crate::reason::Reason;
 use crate::reply::Reply;
 
 /// What an IP header says, extension headers and options included.
@@ -92,6 +93,8 @@ pub trait Family {
     const HEADER: usize;
     /// Which word of a header has the time to live or hop limit; one of the first three.
     const HOP_WORD: usize;
+    /// Whether a header has a checksum.
+    const HAS_CHECKSUM: bool;
     /// Protocol number of this version inside another IP header.
     const INNER_PROTOCOL: u8;
     /// Protocol number of its control messages.
@@ -146,6 +149,21 @@ pub trait Family {
         offset: usize,
         address: &Address<'_>,
     ) -> Result<(), Stop>;
+
+    /// As [`Self::readdress`], of a header that an error quotes: it has made its hops.
+    fn readdress_quoted<const END: usize, P: Packet>(
+        packet: &mut P,
+        offset: usize,
+        address: &Address<'_>,
+    ) -> Result<(), Stop>;
+    /// Takes a hop from the header at `offset`; its time to live must be greater than one.
+    fn a_hop_less<P: Packet>(packet: &mut P, offset: usize) -> Result<(), Stop> {
+        let word: &mut Be32 = packet
+            .view_mut(offset + Self::HOP_WORD * size_of::<Be32>())
+            .ok_or_else(|| Stop::because(Reason::Truncated))?;
+        *word = Be32::from_raw(Self::after_hop(word.raw()));
+        Ok(())
+    }
 
     /// Whether the address may be that of a member whose answers are translated.
     fn may_be_member<T: Tables>(tables: &T, address: Self::Addr) -> bool;

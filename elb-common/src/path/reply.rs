@@ -2,10 +2,10 @@
 //! clients, and get the virtual address back. No flow is looked for: the member's address, port and protocol
 //! say which listener it is.
 
-use super::translate::{self, Address, Port, end};
+use super::translate::{self, Address, Port, end, quote};
 use super::{Family, Ip, Link, Packet, Stop, Tables, classify, forward};
 use crate::addr::Be16;
-use crate::client_hop::hop_kind;
+use crate::client_hop::{ClientHop, hop_kind};
 use crate::flow::Ports;
 use crate::reason::Reason;
 use crate::reply::{Reply, reply_flags};
@@ -52,12 +52,10 @@ impl From<Stop> for NotBack {
 pub(super) fn leaves<F: Family, P: Packet, T: Tables>(
     packet: &mut P,
     tables: &T,
-    link: &Link,
-    ip: &Ip<F::Addr>,
-    endpoint: u32,
+    back: Result<Back, NotBack>,
     received: u64,
 ) -> Result<u32, Stop> {
-    match tables.reply::<F, P>(packet, link, ip, endpoint) {
+    match back {
         Ok(Back { ifindex, backend: 0, .. }) => Ok(ifindex),
         Ok(Back { ifindex, listener, backend }) => {
             tables.count_reply(listener, backend, received);
@@ -96,7 +94,7 @@ fn is_from_member<P: Packet>(packet: &P, link: &Link, reply: &Reply) -> bool {
         && (reply.flags & reply_flags::ON_LINK == 0 || reply.mac == link.source)
 }
 
-/// Translates the packet back. The interface that it leaves by.
+/// Translates the packet back.
 #[inline(always)]
 fn back<F: Family, P: Packet, T: Tables>(
     packet: &mut P,
@@ -105,13 +103,67 @@ fn back<F: Family, P: Packet, T: Tables>(
     ip: &Ip<F::Addr>,
     reply: &Reply,
 ) -> Result<Back, NotBack> {
-    let hop = F::client_hop(tables, ip.destination)
-        .filter(|hop| hop.kind != hop_kind::NONE)
-        .ok_or_else(|| Stop::because(Reason::NoRoute))?;
-    let is_own = hop.kind == hop_kind::LOCAL;
-    if is_own && !tables.answers_probe::<F, P>(packet, link, ip) {
+    let hop = way::<F, T>(tables, ip)?;
+    if hop.is_local() && !tables.answers_probe::<F, P>(packet, link, ip) {
         return Err(Stop::because(Reason::NotVip).into());
     }
+    address(packet, ip, hop)?;
+    let new = Address { new: &reply.vip, by: u32::from(reply.address_difference) };
+    F::readdress::<{ end::SOURCE }, P>(packet, link.end, &new)?;
+    if !ip.is_later_fragment() {
+        let port = Port { new: reply.port, by: u32::from(reply.difference) };
+        translate::transport::<{ end::SOURCE }, P>(packet, ip.payload, ip.protocol, port)?;
+    }
+    sent(packet, tables, hop, reply)
+}
+
+/// An error about a packet that a client sent to a member: who says so is the member, or a router on the way to it.
+#[inline(always)]
+pub(super) fn error<F: Family, P: Packet, T: Tables>(
+    packet: &mut P,
+    tables: &T,
+    link: &Link,
+    ip: &Ip<F::Addr>,
+) -> Result<Back, NotBack> {
+    let (quoted, quote) = quote::quoted::<F, P>(packet, link, ip)?;
+    let ports: Ports = *packet.view(quote.payload as usize).ok_or(Stop(Reason::Truncated))?;
+    let reply = F::reply(tables, quoted.destination, ports.destination, quoted.protocol)
+        .ok_or(Stop(Reason::NotVip))?;
+    classify::addressed(packet, tables, link)?;
+    if reply.ifindex != packet.ingress() {
+        return Err(Stop(Reason::ReplyUnknown).into());
+    }
+    let hop = way::<F, T>(tables, ip)?;
+    let ports = Ports { source: ports.source, destination: reply.port };
+    let key = F::asked_key(ip.destination, &reply.vip, ports, quoted.protocol);
+    if hop.is_local() && F::probed(tables, &key).is_none() {
+        return Err(Stop(Reason::NotVip).into());
+    }
+    address(packet, ip, hop)?;
+    let change = quote::Change {
+        address: Address { new: &reply.vip, by: u32::from(reply.address_difference) },
+        port: Port { new: reply.port, by: u32::from(reply.difference) },
+        is_outer: F::same(ip.source, quoted.destination),
+    };
+    quote::translate::<{ end::DESTINATION }, { end::SOURCE }, F, P>(
+        packet, link, ip, quote, &change,
+    )?;
+    sent(packet, tables, hop, reply)
+}
+
+/// The way to the receiver of a packet.
+#[inline(always)]
+fn way<'t, F: Family, T: Tables>(
+    tables: &'t T,
+    ip: &Ip<F::Addr>,
+) -> Result<&'t ClientHop, NotBack> {
+    let hop = F::client_hop(tables, ip.destination).filter(|hop| hop.kind != hop_kind::NONE);
+    hop.ok_or_else(|| Stop::because(Reason::NoRoute).into())
+}
+
+/// Addresses the frame to the next hop, if that is known, and the packet fits.
+#[inline(always)]
+fn address<P: Packet, A>(packet: &mut P, ip: &Ip<A>, hop: &ClientHop) -> Result<(), NotBack> {
     if ip.hop_limit <= 1 {
         return Err(Stop::because(Reason::TtlExpired).into());
     }
@@ -122,14 +174,19 @@ fn back<F: Family, P: Packet, T: Tables>(
         let addresses = packet.view_mut(0).ok_or_else(|| Stop::because(Reason::Truncated))?;
         *addresses = hop.ethernet();
     }
-    let address = Address { new: &reply.vip, by: u32::from(reply.address_difference) };
-    F::readdress::<{ end::SOURCE }, P>(packet, link.end, &address)?;
-    if !ip.is_later_fragment() {
-        let port = Port { new: reply.port, by: u32::from(reply.difference) };
-        translate::transport::<{ end::SOURCE }, P>(packet, ip.payload, ip.protocol, port)?;
-    }
+    Ok(())
+}
+
+/// Prepares the way out of a packet that was translated.
+#[inline(always)]
+fn sent<P: Packet, T: Tables>(
+    packet: &P,
+    tables: &T,
+    hop: &ClientHop,
+    reply: &Reply,
+) -> Result<Back, NotBack> {
     let Reply { listener, backend, .. } = *reply;
-    if is_own {
+    if hop.is_local() {
         return Ok(Back { ifindex: forward::KERNEL, listener: PROBED, backend: 0 });
     }
     if hop.kind != hop_kind::KNOWN {

@@ -256,6 +256,18 @@ pub trait Tables: Sized {
     ) -> Result<Back, NotBack> {
         subprogram::reply::<F, P, Self>(packet, self, Place::of(link, ip), endpoint)
     }
+    /// An error about a client's packet to a member is translated back, see [`subprogram::reply_error`].
+    fn reply_error<F: Family, P: Packet>(&self, packet: &mut P) -> Result<Back, NotBack> {
+        subprogram::reply_error::<F, P, Self>(packet, self)
+    }
+    /// An error about a backend's answer is translated, see [`subprogram::translate_error`].
+    fn translate_error<F: Family, P: Packet>(
+        &self,
+        packet: &mut P,
+        backend: u16,
+    ) -> Result<(), Stop> {
+        subprogram::translate_error::<F, P, Self>(packet, self, backend)
+    }
     /// Whether an answer to this host answers a probe, see [`subprogram::answers_probe`].
     fn answers_probe<F: Family, P: Packet>(
         &self,

@@ -426,6 +426,26 @@ impl<'t, T: Tables, N: Note<'t>> Tables for Witness<'t, '_, T, N> {
         }
     }
     #[inline(always)]
+    fn reply_error<F: Family, P: Packet>(&self, packet: &mut P) -> Result<Back, NotBack> {
+        if N::SUBPROGRAMS {
+            subprogram::reply_error::<F, P, Self>(packet, self)
+        } else {
+            self.tables.reply_error::<F, P>(packet)
+        }
+    }
+    #[inline(always)]
+    fn translate_error<F: Family, P: Packet>(
+        &self,
+        packet: &mut P,
+        backend: u16,
+    ) -> Result<(), Stop> {
+        if N::SUBPROGRAMS {
+            subprogram::translate_error::<F, P, Self>(packet, self, backend)
+        } else {
+            self.tables.translate_error::<F, P>(packet, backend)
+        }
+    }
+    #[inline(always)]
     fn answers_probe<F: Family, P: Packet>(
         &self,
         packet: &P,

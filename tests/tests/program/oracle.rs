@@ -323,8 +323,10 @@ impl Oracle {
         }
         let (server, client) = (u16_at(frame, answer.payload), u16_at(frame, answer.payload + 2));
         let flow = (answer.destination, answer.source, client, server, answer.protocol);
-        let target = self.choose(frame, flow, Says::Quoted)?;
-        self.send(frame, ip, target)
+        match self.choose(frame, flow, Says::Quoted) {
+            Err(Reason::NotVip) => self.error_about_member(frame, ip, &answer),
+            target => self.send(frame, ip, target?),
+        }
     }
 
     fn echo(&self, frame: &[u8], ip: &Ip) -> Step<Expected> {

@@ -38,6 +38,7 @@ impl Family for V4 {
     const HEADER: usize = size_of::<Ipv4>();
     /// Time to live, protocol, checksum.
     const HOP_WORD: usize = 2;
+    const HAS_CHECKSUM: bool = true;
     const INNER_PROTOCOL: u8 = IpProto::Ipv4 as u8;
     const ICMP: u8 = IpProto::Icmp as u8;
     /// RFC 791 §3.1.
@@ -165,6 +166,20 @@ impl Family for V4 {
             packet.view_mut(offset).ok_or_else(|| Stop::because(Reason::Truncated))?;
         header.checksum = checksum::change(header.checksum, address.by + HOP);
         header.ttl = header.ttl.wrapping_sub(1);
+        let place = if END == end::SOURCE { &mut header.source } else { &mut header.destination };
+        *place = first(address.new);
+        Ok(())
+    }
+
+    #[inline(always)]
+    fn readdress_quoted<const END: usize, P: Packet>(
+        packet: &mut P,
+        offset: usize,
+        address: &Address<'_>,
+    ) -> Result<(), Stop> {
+        let header: &mut Ipv4 =
+            packet.view_mut(offset).ok_or_else(|| Stop::because(Reason::Truncated))?;
+        header.checksum = checksum::change(header.checksum, address.by);
         let place = if END == end::SOURCE { &mut header.source } else { &mut header.destination };
         *place = first(address.new);
         Ok(())

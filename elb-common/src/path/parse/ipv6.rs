@@ -31,6 +31,7 @@ impl Family for V6 {
     const HEADER: usize = size_of::<Ipv6>();
     /// Payload length, next header, hop limit.
     const HOP_WORD: usize = 1;
+    const HAS_CHECKSUM: bool = false;
     const INNER_PROTOCOL: u8 = IpProto::Ipv6 as u8;
     const ICMP: u8 = IpProto::Ipv6Icmp as u8;
     /// RFC 8200 §5.
@@ -133,6 +134,19 @@ impl Family for V6 {
         header.hop_limit = header.hop_limit.wrapping_sub(1);
         let place = if END == end::SOURCE { &mut header.source } else { &mut header.destination };
         // By words: as a record it would be copied by the two bytes that it is aligned to.
+        *place = Be128::from_raw(address.new.raw());
+        Ok(())
+    }
+
+    #[inline(always)]
+    fn readdress_quoted<const END: usize, P: Packet>(
+        packet: &mut P,
+        offset: usize,
+        address: &Address<'_>,
+    ) -> Result<(), Stop> {
+        let header: &mut Ipv6 =
+            packet.view_mut(offset).ok_or_else(|| Stop::because(Reason::Truncated))?;
+        let place = if END == end::SOURCE { &mut header.source } else { &mut header.destination };
         *place = Be128::from_raw(address.new.raw());
         Ok(())
     }
