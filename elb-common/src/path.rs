@@ -57,6 +57,7 @@ use network_types::eth::EtherType;
 
 use self::answer::refuse::refusal;
 use crate::addr::Be16;
+use crate::backend::mode;
 use crate::listener::{Listener, listener_flags};
 use crate::reason::Reason;
 
@@ -163,6 +164,9 @@ fn forwarded<F: Family, P: Packet, T: Tables>(
 ) -> Result<u32, Stop> {
     let id = target.backend as u16;
     let backend = tables.backend(id).ok_or_else(|| Stop::because(Reason::UnknownBackend))?;
+    if backend.mode == mode::NAT && forward::nat::is_hairpin::<F, P>(packet, link, backend) {
+        return Err(Stop::because(Reason::Hairpin));
+    }
     forward::packet::<F, P, T>(packet, tables, link, ip, (id, backend), target.hash)?;
     Ok(backend.ifindex)
 }

@@ -140,6 +140,8 @@ pub trait Family {
     /// Source and destination in the header at `offset`.
     fn addresses<P: Packet>(packet: &P, offset: usize) -> Result<(Self::Addr, Self::Addr), Stop>;
 
+    /// The first words of an address as they lie in memory; IPv4 has one.
+    fn first_words(address: Self::Addr) -> [u32; 2];
     /// What is added to a sum to take an address's words away.
     fn away(address: Self::Addr) -> u32;
     /// Puts another address in the place of one end's of the header at `offset`, which has a hop less; the time

@@ -53,7 +53,13 @@ impl Random {
 #[expect(clippy::too_many_lines, reason = "one arm for each kind of packet")]
 fn real(random: &mut Random) -> Vec<u8> {
     let v4 = random.below(2) == 0;
-    let client = if v4 { "198.51.100.7" } else { "2001:db8:c::7" };
+    let neighbor = random.below(16) == 0;
+    let client = match (v4, neighbor) {
+        (true, false) => "198.51.100.7",
+        (false, false) => "2001:db8:c::7",
+        (true, true) => "10.0.0.77",
+        (false, true) => "fd00::77",
+    };
     let vip = if v4 {
         random.pick(&[
             vip4(),
@@ -340,6 +346,7 @@ fn survives(program: &'static str, runs: u64) -> Vec<u64> {
             check_records(&kernel, &oracle);
             kernel.forget_fragments();
             oracle.fragments.clear();
+            oracle.answers.clear();
             kernel.forget_openings();
             oracle.flows.openings.clear();
             let counted: Vec<u64> = kernel.reasons().iter().map(|c| c.packets).collect();

@@ -14,6 +14,9 @@ use Then::{Back, BackByKernel, BackElsewhere, Because, Probed, To};
 const V4: usize = 0;
 const V6: usize = 1;
 
+/// On the segment of the members.
+const NEIGHBOR: [&str; 2] = ["10.0.0.77", "fd00::77"];
+
 fn vip(version: usize) -> IpAddr {
     [vip4(), vip6()][version]
 }
@@ -89,6 +92,16 @@ fn forward_in_both_versions() {
                 "no hop left",
                 asks(version, ACK, b"").ttl(1).frame(),
                 Because(Reason::TtlExpired),
+            ),
+            Case(
+                "from the member's own segment",
+                tcp(NEIGHBOR[version], 9, vip(version), port::NAT, SYN, b"").frame(),
+                Because(Reason::Hairpin),
+            ),
+            Case(
+                "from the member itself",
+                tcp(&member(version), 9, vip(version), port::NAT, SYN, b"").frame(),
+                Because(Reason::Hairpin),
             ),
             Case("tagged", asks(version, SYN, b"").tagged(&[100]), to()),
             Case("tagged twice", asks(version, SYN, b"").tagged(&[100, 200]), to()),

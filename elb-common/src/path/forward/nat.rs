@@ -8,6 +8,19 @@ use crate::addr::Be16;
 use crate::backend::Backend;
 use crate::reason::Reason;
 
+/// Whether the client is on the backend's own segment, so that the answer would not come by us to be translated back.
+#[inline(always)]
+pub(in super::super) fn is_hairpin<F: Family, P: Packet>(
+    packet: &P,
+    link: &Link,
+    backend: &Backend,
+) -> bool {
+    let translation = backend.translation();
+    let [first, second, ..] = backend.address.raw();
+    F::addresses(packet, link.end)
+        .is_ok_and(|(client, _)| translation.is_on_segment(F::first_words(client), [first, second]))
+}
+
 /// Addresses the packet to the backend.
 #[inline(always)]
 pub(super) fn rewrite<F: Family, P: Packet>(

@@ -152,6 +152,11 @@ impl Family for V4 {
     }
 
     #[inline(always)]
+    fn first_words(address: Be32) -> [u32; 2] {
+        [address.raw(), 0]
+    }
+
+    #[inline(always)]
     fn away(address: Be32) -> u32 {
         checksum::add_u32(!address.raw())
     }

@@ -119,6 +119,12 @@ impl Family for V6 {
     }
 
     #[inline(always)]
+    fn first_words(address: Be128) -> [u32; 2] {
+        let [first, second, ..] = address.raw();
+        [first, second]
+    }
+
+    #[inline(always)]
     fn away(address: Be128) -> u32 {
         u32::from(!checksum::sum_of(&address))
     }
