@@ -40,8 +40,8 @@ impl Core {
         let full = versions.into_iter().filter(|(_, left_out)| *left_out > 0);
         let full = full.map(|(version, left_out)| {
             format!(
-                "{left_out} {version} routes to clients have no room, of {MOST_CLIENT_ROUTES}: the kernel \
-                 forwards what is for those clients, which takes longer"
+                "the routes to {version} clients take {left_out} entries more than the {MOST_CLIENT_ROUTES} \
+                 that there is room for: the kernel forwards what is for some of them, which takes longer"
             )
         });
         let rules = (!ways.other_rules.is_empty()).then(|| {

@@ -64,7 +64,7 @@ pub struct ClientTable {
 pub struct ClientWays {
     /// For the maps.
     pub hops: Arc<ClientHops>,
-    /// How many entries of each IP version found no room, whose clients the kernel finds the way to.
+    /// How many entries of each IP version are too many: the kernel finds the way to some of their clients.
     pub left_out: [usize; 2],
     /// Routing rules by which the kernel may choose another table than the main one, in words.
     pub other_rules: Vec<String>,
@@ -208,7 +208,7 @@ impl ClientTable {
         let v6 = entries.partition_point(|(prefix, ..)| prefix.address().is_ipv4());
         for (version, entries) in [&entries[..v6], &entries[v6..]].into_iter().enumerate() {
             let kept = fit(entries, &mut defaults[version], MOST_CLIENT_ROUTES);
-            left_out[version] = entries.len() - kept.len();
+            left_out[version] = entries.len().saturating_sub(MOST_CLIENT_ROUTES);
             routes.extend(kept.into_iter().map(|(prefix, hop, _)| (prefix, hop)));
         }
         let hops = Arc::new(ClientHops::new(defaults, routes.into_iter().collect()));
