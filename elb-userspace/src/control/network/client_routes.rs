@@ -1,5 +1,7 @@
 //! The kernel's main table, and what follows from it for clients: which next hop they are behind.
 
+mod merge;
+
 use std::collections::{BTreeSet, HashMap};
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
@@ -8,6 +10,7 @@ use elb_common::addr::Mac;
 use elb_common::client_hop::{ClientHop, hop_kind};
 use elb_common::limits::MAX_CLIENT_ROUTES;
 
+use self::merge::merged;
 use super::client_hops::{ClientHops, KERNEL, of_kind};
 use super::{Neighbor, Network};
 use crate::model::ipgroup::Cidr;
@@ -207,7 +210,8 @@ impl ClientTable {
         let mut routes = Vec::new();
         let v6 = entries.partition_point(|(prefix, ..)| prefix.address().is_ipv4());
         for (version, entries) in [&entries[..v6], &entries[v6..]].into_iter().enumerate() {
-            let kept = fit(entries, &mut defaults[version], MOST_CLIENT_ROUTES);
+            let entries = merged(entries, defaults[version]);
+            let kept = fit(&entries, &mut defaults[version], MOST_CLIENT_ROUTES);
             left_out[version] = entries.len().saturating_sub(MOST_CLIENT_ROUTES);
             routes.extend(kept.into_iter().map(|(prefix, hop, _)| (prefix, hop)));
         }

@@ -59,21 +59,12 @@ impl MapStore for Fake {
                 assert!(group.remove(&network), "removed and never added");
                 image.groups.retain(|_, networks| !networks.is_empty());
             }
-            Command::PutClientRoute(prefix, hop) => {
-                Arc::make_mut(&mut image.clients).routes.insert(prefix, hop);
-            }
-            Command::RemoveClientRoute(prefix) => {
-                let removed = Arc::make_mut(&mut image.clients).routes.remove(&prefix);
-                assert!(removed.is_some(), "removed and never written");
-            }
-            Command::PutClientBits(index, 0) => {
-                Arc::make_mut(&mut image.clients).bits.remove(&index);
-            }
-            Command::PutClientBits(index, word) => {
-                Arc::make_mut(&mut image.clients).bits.insert(index, word);
-            }
-            Command::PutClientDefault(version, hop) => {
-                Arc::make_mut(&mut image.clients).defaults[version as usize] = hop;
+            Command::PutClientRoute(..)
+            | Command::RemoveClientRoute(_)
+            | Command::PutClientBits(..)
+            | Command::PutClientDefault(..) => {
+                client_command(Arc::make_mut(&mut image.clients), command);
+                self.clients()?;
             }
             Command::PutVipBits(index, 0) => drop(image.vip_bits.remove(&index)),
             Command::PutVipBits(index, word) => drop(image.vip_bits.insert(index, word)),
@@ -81,17 +72,20 @@ impl MapStore for Fake {
             Command::RemoveVip(k) => drop(image.vips.remove(&k)),
             Command::ResetBackendCounter(_) | Command::ResetListenerCounter(_) => {}
         }
-        let is_of_clients = matches!(
-            command,
-            Command::PutClientRoute(..)
-                | Command::RemoveClientRoute(_)
-                | Command::PutClientBits(..)
-                | Command::PutClientDefault(..)
-        );
-        if is_of_clients {
-            self.clients()?;
-        }
         self.consistent()
+    }
+}
+
+fn client_command(clients: &mut ClientHops, command: &Command) {
+    match *command {
+        Command::PutClientRoute(prefix, hop) => drop(clients.routes.insert(prefix, hop)),
+        Command::RemoveClientRoute(prefix) => {
+            clients.routes.remove(&prefix).expect("what was written");
+        }
+        Command::PutClientBits(index, 0) => drop(clients.bits.remove(&index)),
+        Command::PutClientBits(index, word) => drop(clients.bits.insert(index, word)),
+        Command::PutClientDefault(version, hop) => clients.defaults[version as usize] = hop,
+        ref other => unreachable!("{other:?}"),
     }
 }
 
