@@ -77,15 +77,15 @@ impl MapStore for Fake {
 }
 
 fn client_command(clients: &mut ClientHops, command: &Command) {
-    match *command {
-        Command::PutClientRoute(prefix, hop) => drop(clients.routes.insert(prefix, hop)),
-        Command::RemoveClientRoute(prefix) => {
-            clients.routes.remove(&prefix).expect("what was written");
-        }
-        Command::PutClientBits(index, 0) => drop(clients.bits.remove(&index)),
-        Command::PutClientBits(index, word) => drop(clients.bits.insert(index, word)),
-        Command::PutClientDefault(version, hop) => clients.defaults[version as usize] = hop,
-        ref other => unreachable!("{other:?}"),
+    if let Command::PutClientRoute(prefix, hop) = *command {
+        clients.routes.insert(prefix, hop);
+    } else if let Command::RemoveClientRoute(prefix) = *command {
+        clients.routes.remove(&prefix).expect("what was written");
+    } else if let Command::PutClientBits(index, word) = *command {
+        clients.bits.insert(index, word);
+        clients.bits.retain(|_, word| *word != 0);
+    } else if let Command::PutClientDefault(version, hop) = *command {
+        clients.defaults[version as usize] = hop;
     }
 }
 
