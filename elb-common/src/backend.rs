@@ -2,7 +2,7 @@
 
 use bytemuck::{Pod, Zeroable};
 
-use crate::addr::{Be32, Be128, Mac};
+use crate::addr::{Be16, Be32, Be128, Mac};
 use crate::checksum;
 
 /// Value of `BACKENDS`, indexed by backend id. One cache line.
@@ -29,7 +29,7 @@ pub struct Backend {
     pub outer_sum: u32,
     /// Address of the backend; outer destination. IPv4 in the first four bytes.
     pub address: Be128,
-    /// Outer source. IPv4 in the first four bytes.
+    /// Outer source, IPv4 in the first four bytes; in modes that translate, a [`Translation`].
     pub outer_source: Be128,
     /// Its part of the new connections, relative to the other members of the pool.
     pub weight: u32,
@@ -49,6 +49,44 @@ pub mod mode {
     pub const GUE_V4: u8 = 3;
     /// Direct server return: the packet travels in GUE over UDP over IPv6.
     pub const GUE_V6: u8 = 4;
+    /// The packet gets the address and the port of the backend, which answers through us.
+    pub const NAT: u8 = 5;
+}
+
+/// What a translated packet gets, in the place of [`Backend::outer_source`].
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
+pub struct Translation {
+    /// Port of the backend; 0: the packet's own.
+    pub port: Be16,
+    /// Sum of the words of the backend's address, folded.
+    pub address_sum: u16,
+    /// The same and the port.
+    pub sum: u16,
+    /// Bits of [`translation_flags`].
+    pub flags: u16,
+    /// Zero.
+    pub reserved: [u32; 2],
+}
+
+/// Bits of [`Translation::flags`].
+pub mod translation_flags {
+    /// Several listeners forward to this endpoint: which one a flow came by is noted.
+    pub const SHARED: u16 = 1 << 0;
+}
+
+impl Translation {
+    /// To this address and port.
+    pub const fn new(address: Be128, port: Be16, flags: u16) -> Self {
+        let address_sum = checksum::sum_of(&address);
+        let sum = checksum::fold(address_sum as u32 + port.raw() as u32);
+        Self { port, address_sum, sum, flags, reserved: [0; 2] }
+    }
+
+    /// As it lies in a record.
+    pub fn to_words(self) -> Be128 {
+        bytemuck::cast(self)
+    }
 }
 
 /// Bits of [`Backend::flags`].
@@ -123,6 +161,13 @@ impl Backend {
         Be32::from_raw(self.outer_source.raw()[0])
     }
 
+    /// What a translated packet gets.
+    #[inline(always)]
+    pub fn translation(&self) -> Translation {
+        let words: &[u32; 16] = bytemuck::cast_ref(self);
+        bytemuck::cast([words[10], words[11], words[12], words[13]])
+    }
+
     /// Whether new packets can be sent to it.
     #[inline(always)]
     pub const fn is_reachable(&self) -> bool {
@@ -167,5 +212,17 @@ mod tests {
         assert_eq!(offset_of!(Backend, outer_source), 40);
         assert_eq!(offset_of!(Backend, weight), 56);
         assert_eq!(offset_of!(Backend, max_connections), 60);
+        assert_eq!((size_of::<Translation>(), align_of::<Translation>()), (16, 4));
+        assert_eq!((offset_of!(Translation, address_sum), offset_of!(Translation, sum)), (2, 4));
+        assert_eq!((offset_of!(Translation, flags), offset_of!(Translation, reserved)), (6, 8));
+    }
+
+    #[test]
+    fn a_translation_lies_where_the_outer_source_does() {
+        let address = Be128::from_raw([u32::from_ne_bytes([10, 0, 0, 7]), 0, 0, 0]);
+        let translation = Translation::new(address, Be16::new(8080), translation_flags::SHARED);
+        let backend = Backend { outer_source: translation.to_words(), ..Backend::default() };
+        assert_eq!(backend.translation(), translation);
+        assert_eq!(translation.address_sum, u16::from_ne_bytes([10, 7]));
     }
 }

@@ -3,6 +3,8 @@
 //! All functions work on words as they lie in memory: one's complement addition does not care
 //! about byte order as long as it is the same for all words (RFC 1071 §2 B).
 
+use crate::addr::Be128;
+
 /// The two 16-bit words of a 32-bit word, added.
 #[inline(always)]
 pub const fn add_u32(word: u32) -> u32 {
@@ -55,6 +57,39 @@ pub const fn after_hop(word: u32) -> u32 {
         let checksum = first_byte_one_less(word as u16);
         (word & 0xffff_0000).wrapping_sub(1 << 24) | checksum as u32
     }
+}
+
+/// What the change of some of the covered words adds to a sum: of sums of these words, folded, as they were
+/// and as they are to be.
+#[inline(always)]
+pub const fn difference(old: u16, new: u16) -> u16 {
+    fold((!old) as u32 + new as u32)
+}
+
+/// The checksum after some of the covered words changed, whose [differences](difference) add up to `by`
+/// (RFC 1624 eqn. 3).
+#[inline(always)]
+pub const fn change(checksum: u16, by: u32) -> u16 {
+    finish((!checksum) as u32 + by)
+}
+
+/// As [`change`], of UDP: 0 says that there is no checksum, and there is none afterwards; what would be 0 is
+/// ffff, which is the same number (RFC 768).
+#[inline(always)]
+pub const fn change_udp(checksum: u16, by: u32) -> u16 {
+    match (checksum, change(checksum, by)) {
+        (0, _) => 0,
+        (_, 0) => 0xffff,
+        (_, changed) => changed,
+    }
+}
+
+/// The sum of an address's words, folded.
+#[inline(always)]
+pub const fn sum_of(address: &Be128) -> u16 {
+    let [a, b] = address.words();
+    let halves = (a & 0xffff_ffff) + (a >> 32) + (b & 0xffff_ffff) + (b >> 32);
+    fold(from_u32s(halves))
 }
 
 #[cfg(test)]

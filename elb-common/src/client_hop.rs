@@ -38,6 +38,15 @@ pub mod hop_kind {
     pub const LOCAL: u16 = 3;
 }
 
+impl ClientHop {
+    /// `next_hop` and `source` as they follow each other in a frame, in words.
+    #[inline(always)]
+    pub fn ethernet(&self) -> [Be32; 3] {
+        let words: &[u32; 5] = bytemuck::cast_ref(self);
+        [words[0], words[1], words[2]].map(Be32::from_raw)
+    }
+}
+
 /// Elements of `CLIENT_DEFAULTS`.
 pub const CLIENT_DEFAULTS: u32 = 2;
 

@@ -3,7 +3,7 @@
 //! Two halves, both `no_std` and free of `unsafe`:
 //!
 //! - the **ABI**: one module per map record ([`listener`], [`pool`], [`ring`], [`backend`], [`flow`], [`room`],
-//!   [`fragment`], [`quic`], [`admission`], [`error_limit`], [`interface`], [`client_hop`], [`counter`], [`reason`],
+//!   [`fragment`], [`quic`], [`admission`], [`error_limit`], [`interface`], [`client_hop`], [`reply`], [`counter`], [`reason`],
 //!   [`trace`], [`cut`], [`vip_bits`]) and their names and sizes ([`names`], [`limits`]);
 //! - the **packet path** ([`path`]): parse → classify → select → forward → account, generic over
 //!   where the bytes and the tables live. The kernel runs it over an XDP frame and BPF maps, tests
@@ -41,6 +41,7 @@ pub mod listener;
 pub mod pool;
 pub mod quic;
 pub mod reason;
+pub mod reply;
 pub mod ring;
 pub mod room;
 pub mod sweep;

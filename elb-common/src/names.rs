@@ -78,6 +78,16 @@ pub const FRAGMENTS_V4: &str = "FRAGMENTS_V4";
 pub const FRAGMENTS_V6: &str = "FRAGMENTS_V6";
 /// How many errors and resets were sent in this second.
 pub const ERRORS_SENT: &str = "ERRORS_SENT";
+/// What IPv4 endpoints of members stand for whose answers are translated.
+pub const REPLIES_V4: &str = "REPLIES_V4";
+/// What IPv6 endpoints of members stand for whose answers are translated.
+pub const REPLIES_V6: &str = "REPLIES_V6";
+/// Bits of all their addresses, of both families.
+pub const MEMBER_BITS: &str = "MEMBER_BITS";
+/// Answers that were translated back, by listener.
+pub const LISTENER_REPLIES: &str = "LISTENER_REPLIES";
+/// Answers that were translated back, by backend.
+pub const BACKEND_REPLIES: &str = "BACKEND_REPLIES";
 /// Ways back to clients that no other route is for.
 pub const CLIENT_DEFAULTS: &str = "CLIENT_DEFAULTS";
 /// Ways back to IPv4 clients.
@@ -141,9 +151,14 @@ pub const DECAP_SET: &str = "DECAP_SET";
 pub const DECAP_COUNTERS: &str = "DECAP_COUNTERS";
 
 /// Those of [`MAPS`] that came after others of this version did: an older agent's maps lack them.
-pub const LATER_MAPS: [&str; 6] = [
+pub const LATER_MAPS: [&str; 11] = [
     CLIENT_OPENINGS,
     CLIENTS,
+    REPLIES_V4,
+    REPLIES_V6,
+    MEMBER_BITS,
+    LISTENER_REPLIES,
+    BACKEND_REPLIES,
     CLIENT_DEFAULTS,
     CLIENT_ROUTES_V4,
     CLIENT_ROUTES_V6,
@@ -151,7 +166,7 @@ pub const LATER_MAPS: [&str; 6] = [
 ];
 
 /// The maps of the object `elb-xdp` that outlive the agent, each pinned under its name.
-pub const MAPS: [&str; 42] = [
+pub const MAPS: [&str; 47] = [
     SETTINGS,
     LISTENERS_V4,
     LISTENERS_V6,
@@ -181,6 +196,11 @@ pub const MAPS: [&str; 42] = [
     FRAGMENTS_V4,
     FRAGMENTS_V6,
     ERRORS_SENT,
+    REPLIES_V4,
+    REPLIES_V6,
+    MEMBER_BITS,
+    LISTENER_REPLIES,
+    BACKEND_REPLIES,
     CLIENT_DEFAULTS,
     CLIENT_ROUTES_V4,
     CLIENT_ROUTES_V6,

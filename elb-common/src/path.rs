@@ -30,11 +30,12 @@ mod identify;
 pub mod parse;
 pub mod peek;
 pub mod probe;
-mod probes;
 pub mod question;
+pub mod reply;
 pub mod seen;
 mod select;
 pub mod subprogram;
+mod translate;
 pub mod unwrap;
 pub mod wire;
 
@@ -55,7 +56,7 @@ pub use witness::{Asked, Note, Witness};
 use network_types::eth::EtherType;
 
 use self::answer::refuse::refusal;
-use crate::backend::Backend;
+use crate::addr::Be16;
 use crate::listener::{Listener, listener_flags};
 use crate::reason::Reason;
 
@@ -64,7 +65,7 @@ use crate::reason::Reason;
 pub fn process<P: Packet, T: Tables>(packet: &mut P, tables: &T) -> Outcome {
     let received = packet.length() as u64;
     match link(packet, tables, received) {
-        Ok(backend) => forward::outcome(packet, backend),
+        Ok(ifindex) => forward::outcome(packet, ifindex),
         Err(Stop(reason)) => {
             tables.count_reason(reason, received);
             Outcome::from(Stop(reason))
@@ -72,13 +73,9 @@ pub fn process<P: Packet, T: Tables>(packet: &mut P, tables: &T) -> Outcome {
     }
 }
 
-/// The backend that a frame is forwarded to; an error for every other frame.
+/// The interface that a forwarded frame leaves by; an error for every other frame.
 #[inline(always)]
-fn link<'t, P: Packet, T: Tables>(
-    packet: &mut P,
-    tables: &'t T,
-    received: u64,
-) -> Result<&'t Backend, Stop> {
+fn link<P: Packet, T: Tables>(packet: &mut P, tables: &T, received: u64) -> Result<u32, Stop> {
     let link = parse::link(packet)?;
     const IPV4: u16 = EtherType::Ipv4 as u16;
     const IPV6: u16 = EtherType::Ipv6 as u16;
@@ -92,12 +89,12 @@ fn link<'t, P: Packet, T: Tables>(
 }
 
 #[inline(always)]
-fn ip<'t, F: Family, P: Packet, T: Tables>(
+fn ip<F: Family, P: Packet, T: Tables>(
     packet: &mut P,
-    tables: &'t T,
+    tables: &T,
     link: &Link,
     received: u64,
-) -> Result<&'t Backend, Stop> {
+) -> Result<u32, Stop> {
     let mut ip = F::parse(packet, link.end)?;
     let target = if ip.is_later_fragment() {
         fragment::target::<F, P, T>(packet, tables, link, &ip)?
@@ -111,15 +108,33 @@ fn ip<'t, F: Family, P: Packet, T: Tables>(
         } else {
             return Err(Stop(tables.answer::<F, P>(packet)));
         };
-        chosen::<F, P, T>(packet, tables, link, &ip, &transport)?
+        // One look, which nothing else would find.
+        let chosen = if F::may_be_vip(tables, ip.destination) {
+            chosen::<F, P, T>(packet, tables, link, &ip, &transport)
+        } else {
+            Err(Stop::because(Reason::NotVip))
+        };
+        match chosen {
+            Ok(target) => target,
+            // A SYN opens the member's own connection to someone else.
+            Err(Stop(Reason::NotVip))
+                if !transport.opens() && reply::may_be::<F, P, T>(packet, tables, link) =>
+            {
+                Target::back(transport.ports.source, ip.protocol)
+            }
+            Err(stop) => return Err(stop),
+        }
     };
     if ip.is_first_fragment() {
-        fragment::note::<F, T>(tables, &ip, target);
+        tables.note_fragment::<F, P>(packet, target);
+    }
+    if target.is_back() {
+        return reply::leaves::<F, P, T>(packet, tables, link, &ip, target.hash, received);
     }
     match forwarded::<F, P, T>(packet, tables, link, &ip, target) {
-        Ok(backend) => {
+        Ok(ifindex) => {
             account::forwarded(tables, target.listener as u16, target.backend as u16, received);
-            Ok(backend)
+            Ok(ifindex)
         }
         Err(stop) => {
             let (listener, backend) = (target.listener as u16, target.backend as u16);
@@ -128,20 +143,20 @@ fn ip<'t, F: Family, P: Packet, T: Tables>(
     }
 }
 
-/// The backend, which the frame is rewritten for.
+/// The frame is rewritten for its backend: the interface that it leaves by.
 #[inline(always)]
-fn forwarded<'t, F: Family, P: Packet, T: Tables>(
+fn forwarded<F: Family, P: Packet, T: Tables>(
     packet: &mut P,
-    tables: &'t T,
+    tables: &T,
     link: &Link,
     ip: &Ip<F::Addr>,
     target: Target,
-) -> Result<&'t Backend, Stop> {
+) -> Result<u32, Stop> {
     let backend = tables
         .backend(target.backend as u16)
         .ok_or_else(|| Stop::because(Reason::UnknownBackend))?;
     forward::packet::<F, P, T>(packet, tables, link, ip, backend, target.hash)?;
-    Ok(backend)
+    Ok(backend.ifindex)
 }
 
 /// Where a packet goes. Whole words, see [`Transport`].
@@ -154,6 +169,22 @@ pub struct Target {
     pub listener: u32,
     /// Hash of the flow.
     pub hash: u32,
+}
+
+impl Target {
+    /// Back: the packet may be the answer of a member at this endpoint. In the place of the hash are its port and
+    /// protocol, so that later fragments show them, too.
+    #[inline(always)]
+    const fn back(port: Be16, protocol: u8) -> Self {
+        let endpoint = port.raw() as u32 | (protocol as u32) << 16;
+        Self { backend: NO_BACKEND as u32, listener: 0, hash: endpoint }
+    }
+
+    /// Whether it is of [`Self::back`].
+    #[inline(always)]
+    const fn is_back(&self) -> bool {
+        self.backend == NO_BACKEND as u32
+    }
 }
 
 /// No backend has this id.

@@ -162,6 +162,15 @@ reasons! {
         "raise the members' max_connection, or add members; `elb status` shows how many connections each has";
     41 MemberLimitAnswered "member_limit_answered" Answered
         "every member of the pool that takes new connections has as many as its max_connection allows, and the sender was notified (no_member = \"reset\")" "";
+    42 ReplyUnknown "reply_unknown" Passed
+        "the packet has the address of a member whose answers are translated, but came by another interface, or from another Ethernet address than the member's"
+        "let the member's route back lead by the interface that this host reaches it by; otherwise find out who sends with the member's address";
+    43 NoRoute "no_route" Dropped
+        "this host has no route to the client that a member's answer is for"
+        "add a route to the client, such as a default route, to the main routing table";
+    44 Hairpin "hairpin" Dropped
+        "the client is on the member's own network, so that the member's answer would not come back here to be translated"
+        "give members a network of their own, or use forwarding = \"ipip\" or \"l2\" for this pool";
 }
 
 /// Elements of `REASON_COUNTERS`; room for reasons to come.

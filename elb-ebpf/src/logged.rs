@@ -52,7 +52,7 @@ impl<'c> FlowRecorder<'c> {
             Outcome::Pass(_) => return,
             Outcome::Drop(reason) => (reason as u32, true),
             Outcome::Answer(reason) => (reason as u32, false),
-            Outcome::Transmit | Outcome::Redirect(_) => (FORWARDED, false),
+            Outcome::Transmit | Outcome::Redirect(_) | Outcome::HandOver => (FORWARDED, false),
         };
         if is_dropped || self.is_described.get() {
             elb_noted(self.context.ctx, reason, self.named.get(), self.is_described.get().into());

@@ -103,7 +103,7 @@ mod program {
     #[inline(always)]
     fn action(outcome: Outcome) -> u32 {
         match outcome {
-            Outcome::Pass(_) => xdp_action::XDP_PASS,
+            Outcome::Pass(_) | Outcome::HandOver => xdp_action::XDP_PASS,
             Outcome::Drop(_) => xdp_action::XDP_DROP,
             Outcome::Answer(_) | Outcome::Transmit => xdp_action::XDP_TX,
             Outcome::Redirect(_) => xdp_action::XDP_REDIRECT,

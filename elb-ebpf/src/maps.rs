@@ -21,6 +21,7 @@ use elb_common::path::question::{QuestionV4, QuestionV6};
 use elb_common::pool::{Pool, PoolState};
 use elb_common::quic::ServerIdKey;
 use elb_common::reason::REASONS;
+use elb_common::reply::Reply;
 use elb_common::ring::{CHUNK, Chunk};
 use elb_common::room::FlowTable;
 use elb_common::sweep::{BackendCensus, ListenerCensus, Sweep};
@@ -185,6 +186,31 @@ pub(crate) static FRAGMENTS_V6: LruHashMap<FlowKeyV6, Fragment> =
 /// another.
 #[map]
 pub(crate) static ERRORS_SENT: PerCpuArray<ErrorsSent> = PerCpuArray::with_max_entries(2, 0);
+
+/// Agent writes; what comes from the address of a member whose answers are translated reads. A hash keyed by one
+/// word, as `LISTENERS_V4`.
+#[map]
+pub(crate) static REPLIES_V4: HashMap<ListenerKeyV4, Reply> =
+    HashMap::with_max_entries(MAX_BACKENDS, 0);
+
+/// As `REPLIES_V4`.
+#[map]
+pub(crate) static REPLIES_V6: HashMap<ListenerKeyV6, Reply> =
+    HashMap::with_max_entries(MAX_BACKENDS, 0);
+
+/// Agent writes; what is not for a virtual address reads one word. As `VIP_BITS`.
+#[map]
+pub(crate) static MEMBER_BITS: Array<u64> = Array::with_max_entries(VIP_WORDS, 0);
+
+/// Packets that are translated back write, the agent reads.
+#[map]
+pub(crate) static LISTENER_REPLIES: PerCpuArray<Counter> =
+    PerCpuArray::with_max_entries(MAX_LISTENERS, 0);
+
+/// Packets that are translated back write, the agent reads.
+#[map]
+pub(crate) static BACKEND_REPLIES: PerCpuArray<Counter> =
+    PerCpuArray::with_max_entries(MAX_BACKENDS, 0);
 
 /// Agent writes; packets that are translated back read. One element for each IP version, since most clients
 /// are behind the default route.

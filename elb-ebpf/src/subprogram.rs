@@ -9,7 +9,9 @@ use elb_common::listener::CidPart;
 use elb_common::path::choose::{self, Answer, Schedule};
 use elb_common::path::control::Quote;
 use elb_common::path::question::{QuestionV4, QuestionV6};
-use elb_common::path::{Family, Stop, V4, V6, subprogram};
+use elb_common::path::reply::{Back, NotBack};
+use elb_common::path::subprogram::{self, Place};
+use elb_common::path::{Family, Stop, Target, V4, V6};
 use elb_common::quic;
 use elb_common::reason::Reason;
 use elb_ebpf::packet::XdpPacket;
@@ -115,6 +117,46 @@ pub(crate) fn refuse<F: Family>(context: &XdpContext, refusal: u32) -> Reason {
         _ => elb_refuse_v6(context.ctx, refusal),
     };
     Reason::new(reason as u8).unwrap_or(Reason::ClosedPort)
+}
+
+#[inline(always)]
+pub(crate) fn fragment_target<F: Family>(context: &XdpContext) -> Option<Target> {
+    let word = match F::INNER_PROTOCOL {
+        V4::INNER_PROTOCOL => elb_fragment_v4(context.ctx),
+        _ => elb_fragment_v6(context.ctx),
+    };
+    subprogram::unpack_target(core::hint::black_box(word))
+}
+
+#[inline(always)]
+pub(crate) fn note_fragment<F: Family>(context: &XdpContext, target: Target) {
+    let Target { backend, listener, hash } = target;
+    match F::INNER_PROTOCOL {
+        V4::INNER_PROTOCOL => elb_note_fragment_v4(context.ctx, backend, listener, hash),
+        _ => elb_note_fragment_v6(context.ctx, backend, listener, hash),
+    };
+}
+
+#[inline(always)]
+pub(crate) fn reply<F: Family>(
+    context: &XdpContext,
+    Place { offsets, payload }: Place,
+    endpoint: u32,
+) -> Result<Back, NotBack> {
+    let word = match F::INNER_PROTOCOL {
+        V4::INNER_PROTOCOL => elb_reply_v4(context.ctx, offsets, payload, endpoint),
+        _ => elb_reply_v6(context.ctx, offsets, payload, endpoint),
+    };
+    subprogram::unpack_back(core::hint::black_box(word))
+}
+
+#[inline(always)]
+pub(crate) fn answers_probe<F: Family>(context: &XdpContext, place: Place) -> bool {
+    let Place { offsets, payload } = place;
+    match F::INNER_PROTOCOL {
+        V4::INNER_PROTOCOL => elb_answers_probe_v4(context.ctx, offsets, payload) != 0,
+        _ => elb_answers_probe_v6(context.ctx, offsets, payload) != 0,
+    }
 }
 
 /// No reason has this number.
@@ -320,6 +362,102 @@ fn refuse_of<F: Family>(context: *mut xdp_md, refusal: u32) -> u32 {
     let context = XdpContext::new(context);
     let mut packet = XdpPacket::new(&context);
     subprogram::refuse::<F, _, _>(&mut packet, &Maps::new(&context), refusal) as u32
+}
+
+/// Where a later fragment goes, in a word.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn elb_fragment_v4(context: *mut xdp_md) -> u64 {
+    fragment_of::<V4>(context)
+}
+
+/// As for IPv4.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn elb_fragment_v6(context: *mut xdp_md) -> u64 {
+    fragment_of::<V6>(context)
+}
+
+#[inline(always)]
+fn fragment_of<F: Family>(context: *mut xdp_md) -> u64 {
+    let context = XdpContext::new(context);
+    let packet = XdpPacket::new(&context);
+    subprogram::pack_target(subprogram::fragment_target::<F, _, _>(&packet, &Maps::new(&context)))
+}
+
+/// Notes where a first fragment goes.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn elb_note_fragment_v4(
+    context: *mut xdp_md,
+    backend: u32,
+    listener: u32,
+    hash: u32,
+) -> u32 {
+    note_fragment_of::<V4>(context, Target { backend, listener, hash })
+}
+
+/// As for IPv4.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn elb_note_fragment_v6(
+    context: *mut xdp_md,
+    backend: u32,
+    listener: u32,
+    hash: u32,
+) -> u32 {
+    note_fragment_of::<V6>(context, Target { backend, listener, hash })
+}
+
+#[inline(always)]
+fn note_fragment_of<F: Family>(context: *mut xdp_md, target: Target) -> u32 {
+    let context = XdpContext::new(context);
+    let packet = XdpPacket::new(&context);
+    subprogram::note_fragment::<F, _, _>(&packet, &Maps::new(&context), target);
+    0
+}
+
+/// The interface that a member's answer leaves by, or a reason, in a word.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn elb_reply_v4(context: *mut xdp_md, offsets: u32, payload: u32, endpoint: u32) -> u64 {
+    reply_of::<V4>(context, Place { offsets, payload }, endpoint)
+}
+
+/// As for IPv4.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn elb_reply_v6(context: *mut xdp_md, offsets: u32, payload: u32, endpoint: u32) -> u64 {
+    reply_of::<V6>(context, Place { offsets, payload }, endpoint)
+}
+
+#[inline(always)]
+fn reply_of<F: Family>(context: *mut xdp_md, place: Place, endpoint: u32) -> u64 {
+    let context = XdpContext::new(context);
+    let mut packet = XdpPacket::new(&context);
+    let maps = Maps::new(&context);
+    subprogram::pack_back(subprogram::reply::<F, _, _>(&mut packet, &maps, place, endpoint))
+}
+
+/// Whether a member's answer to this host answers a probe: 1 or 0.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn elb_answers_probe_v4(context: *mut xdp_md, offsets: u32, payload: u32) -> u32 {
+    answers_probe_of::<V4>(context, Place { offsets, payload })
+}
+
+/// As for IPv4.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn elb_answers_probe_v6(context: *mut xdp_md, offsets: u32, payload: u32) -> u32 {
+    answers_probe_of::<V6>(context, Place { offsets, payload })
+}
+
+#[inline(always)]
+fn answers_probe_of<F: Family>(context: *mut xdp_md, place: Place) -> u32 {
+    let context = XdpContext::new(context);
+    let packet = XdpPacket::new(&context);
+    subprogram::answers_probe::<F, _, _>(&packet, &Maps::new(&context), place).into()
 }
 
 /// A reason, or [`NONE`].

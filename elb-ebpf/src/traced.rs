@@ -34,6 +34,9 @@ impl<'t> Note<'t> for EventRecorder<'_> {
             | Asked::ListenerV6(_, Some(listener))
             | Asked::Range(_, Some(listener)) => note(|event| event.listener = listener.id.into()),
             Asked::CountListener(id) => note(|event| event.listener = id.into()),
+            Asked::CountReply(listener, backend) => note(|event| {
+                (event.listener, event.backend) = (listener.into(), backend.into());
+            }),
             Asked::Backend(id, _) => note(|event| event.backend = id.into()),
             _ => {}
         }
@@ -60,7 +63,7 @@ pub(crate) fn received(context: &XdpContext) {
 pub(crate) fn decided(context: &XdpContext, outcome: Outcome) {
     let reason = outcome.reason().map_or(FORWARDED, |reason| reason as u32);
     let egress = match outcome {
-        Outcome::Pass(_) | Outcome::Drop(_) => 0,
+        Outcome::Pass(_) | Outcome::Drop(_) | Outcome::HandOver => 0,
         Outcome::Answer(_) | Outcome::Transmit => context.ingress_ifindex() as u32,
         Outcome::Redirect(ifindex) => ifindex,
     };

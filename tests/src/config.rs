@@ -217,6 +217,7 @@ pub enum Forwarding {
     L2,
     Ipip,
     Gue,
+    Nat,
 }
 
 impl Forwarding {
@@ -226,6 +227,7 @@ impl Forwarding {
             Self::L2 => "l2",
             Self::Ipip => "ipip",
             Self::Gue => "gue",
+            Self::Nat => "nat",
         }
     }
 }

@@ -4,10 +4,12 @@ use anyhow::{Context as _, Result};
 use aya::maps::lpm_trie::{Key, LpmTrie};
 use aya::programs::Xdp;
 use aya::{Ebpf, EbpfLoader};
+use elb_common::client_hop::{BITS_V4, BITS_V6, ClientBit};
 use elb_common::counter::Counter;
 use elb_common::interface::LinkMac;
 use elb_common::path::Memory;
 use elb_common::ring::{CHUNK, Chunk};
+use elb_common::vip_bits::VipBit;
 use elb_common::{limits, names};
 
 use crate::environment::bpf_dir;
@@ -62,10 +64,8 @@ pub fn fill(object: &mut Ebpf, memory: &Memory) -> Result<()> {
     for (key, value) in &memory.listeners_v6 {
         hash(object, names::LISTENERS_V6)?.insert(Record(*key), Record(*value), 0)?;
     }
-    let mut words = array(object, names::VIP_BITS)?;
     for bit in memory.vip_bits() {
-        let Record(word): Record<u64> = words.get(&bit.word(), 0)?;
-        words.set(bit.word(), Record(word | bit.mask()), 0)?;
+        set_bit(object, names::VIP_BITS, bit.word(), bit.mask())?;
     }
     for (key, value) in &memory.vips_v4 {
         hash(object, names::VIPS_V4)?.insert(Record(key.raw()), Record(*value), 0)?;
@@ -91,6 +91,7 @@ pub fn fill(object: &mut Ebpf, memory: &Memory) -> Result<()> {
     for (key, id) in &memory.servers {
         hash(object, names::SERVER_IDS)?.insert(Record(*key), Record(u32::from(*id)), 0)?;
     }
+    replies(object, memory)?;
     for (key, id) in &memory.probes_v4 {
         hash(object, names::PROBES_V4)?.insert(Record(*key), Record(u32::from(*id)), 0)?;
     }
@@ -110,6 +111,48 @@ pub fn fill(object: &mut Ebpf, memory: &Memory) -> Result<()> {
     for key in &memory.more_macs {
         hash(object, names::MORE_MACS)?.insert(Record(*key), Record(MEMBER), 0)?;
     }
+    Ok(())
+}
+
+/// Writes what packets are translated back by.
+fn replies(object: &mut Ebpf, memory: &Memory) -> Result<()> {
+    for (key, value) in &memory.replies_v4 {
+        hash(object, names::REPLIES_V4)?.insert(Record(*key), Record(*value), 0)?;
+    }
+    for (key, value) in &memory.replies_v6 {
+        hash(object, names::REPLIES_V6)?.insert(Record(*key), Record(*value), 0)?;
+    }
+    let v4 = memory.replies_v4.keys().map(|key| VipBit::v4(key.address()));
+    let v6 = memory.replies_v6.keys().map(|key| VipBit::v6(key.address()));
+    for bit in v4.chain(v6) {
+        set_bit(object, names::MEMBER_BITS, bit.word(), bit.mask())?;
+    }
+    for (index, hop) in (0..).zip(memory.client_defaults) {
+        array(object, names::CLIENT_DEFAULTS)?.set(index, Record(hop), 0)?;
+    }
+    let routes = memory.client_routes_v4.iter();
+    let routes: Vec<_> = routes.map(|(bits, key, hop)| (*bits, key.raw(), *hop)).collect();
+    prefixes(object, names::CLIENT_ROUTES_V4, &routes)?;
+    let routes = memory.client_routes_v6.iter();
+    let routes: Vec<_> = routes.map(|(bits, key, hop)| (*bits, key.words(), *hop)).collect();
+    prefixes(object, names::CLIENT_ROUTES_V6, &routes)?;
+    for (bits, address, _) in &memory.client_routes_v4 {
+        assert!(*bits >= BITS_V4, "a test's route has a bit of its own");
+        let bit = ClientBit::v4(*address);
+        set_bit(object, names::CLIENT_ROUTE_BITS, bit.word(), bit.mask())?;
+    }
+    for (bits, address, _) in &memory.client_routes_v6 {
+        assert!(*bits >= BITS_V6, "a test's route has a bit of its own");
+        let bit = ClientBit::v6(*address);
+        set_bit(object, names::CLIENT_ROUTE_BITS, bit.word(), bit.mask())?;
+    }
+    Ok(())
+}
+
+fn set_bit(object: &mut Ebpf, name: &str, word: u32, mask: u64) -> Result<()> {
+    let mut words = array(object, name)?;
+    let Record(before): Record<u64> = words.get(&word, 0)?;
+    words.set(word, Record(before | mask), 0)?;
     Ok(())
 }
 

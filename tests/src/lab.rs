@@ -199,6 +199,38 @@ impl Lab {
         all
     }
 
+    /// Makes the load balancer the backends' route to everything else, which their answers take then.
+    pub fn route_backends_through_lb(&self) -> Result<()> {
+        for backend in self.backends() {
+            for family in self.families().list() {
+                let lb = Network::Back.address(*family, Host::LoadBalancer);
+                backend.ip(&format!("route replace default via {lb} dev {DEVICE}"))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Lets the load balancer's kernel forward what it gets, by whatever interface its answer would leave.
+    pub fn lb_forwards(&self) -> Result<()> {
+        topology::make_router(&self.lb, self.families())
+    }
+
+    /// Takes the load balancer out of the clients' network of a two-armed lab: clients reach it, and it reaches
+    /// them, by the router, on the backends' segment.
+    pub fn leave_front(&self) -> Result<()> {
+        self.lb.ip("link set lb0 down")?;
+        for family in self.families().list() {
+            let router = Network::Back.address(*family, Host::Router);
+            self.lb.ip(&format!("route replace default via {router} dev lb1"))?;
+        }
+        Ok(())
+    }
+
+    /// A virtual address on the backends' segment.
+    pub fn back_vip(&self, family: Family) -> IpAddr {
+        Network::Back.address(family, Host::Vip)
+    }
+
     /// The options of `elb backend up` that name the load balancers; none where there is no tunnel.
     pub fn from_lbs(&self, mode: &str) -> Vec<String> {
         let families = self.families().list();

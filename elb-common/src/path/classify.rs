@@ -14,10 +14,6 @@ pub(super) fn listener<'t, F: Family, P: Packet, T: Tables>(
     ip: &Ip<F::Addr>,
     transport: &Transport,
 ) -> Result<&'t Listener, Stop> {
-    // One look instead of two, which nothing else would find.
-    if !F::may_be_vip(tables, ip.destination) {
-        return Err(Stop::because(Reason::NotVip));
-    }
     let port = transport.ports.destination;
     match F::listener(tables, ip.destination, port, ip.protocol) {
         Some(listener) => addressed(packet, tables, link).map(|()| listener),

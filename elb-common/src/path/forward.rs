@@ -3,19 +3,25 @@
 mod gue;
 mod ipip;
 mod l2;
+mod nat;
 mod outer;
 
 use super::{Family, Ip, Link, Outcome, Packet, Stop, Tables};
 use crate::backend::{Backend, mode};
 use crate::reason::Reason;
 
-/// By which interface a forwarded frame leaves.
+/// In the place of an interface: the kernel's network stack gets the frame.
+pub(super) const KERNEL: u32 = 0;
+
+/// How a forwarded frame leaves by this interface.
 #[inline(always)]
-pub(super) fn outcome<P: Packet>(packet: &P, backend: &Backend) -> Outcome {
-    if backend.ifindex == packet.ingress() {
+pub(super) fn outcome<P: Packet>(packet: &P, ifindex: u32) -> Outcome {
+    if ifindex == packet.ingress() {
         Outcome::Transmit
+    } else if ifindex == KERNEL {
+        Outcome::HandOver
     } else {
-        Outcome::Redirect(backend.ifindex)
+        Outcome::Redirect(ifindex)
     }
 }
 
@@ -42,6 +48,7 @@ pub(super) fn packet<F: Family, P: Packet, T: Tables>(
     let tunnel = Tunnel { backend, length: ip.length as u16, hash };
     match backend.mode {
         mode::L2 => l2::rewrite::<F, P>(packet, link, backend)?,
+        mode::NAT => nat::rewrite::<F, P>(packet, link, ip, backend)?,
         mode::IPIP_V4 => outer::prepend_v4::<F, P, _>(packet, link, &tunnel, ipip::in_v4::<F>)?,
         mode::IPIP_V6 => outer::prepend_v6::<F, P, _>(packet, link, &tunnel, ipip::in_v6::<F>)?,
         mode::GUE_V4 => outer::prepend_v4::<F, P, _>(packet, link, &tunnel, gue::in_v4::<F>)?,

@@ -17,13 +17,19 @@ pub(super) fn target<F: Family, P: Packet, T: Tables>(
     link: &Link,
     ip: &Ip<F::Addr>,
 ) -> Result<Target, Stop> {
-    let first = F::fragment(tables, ip)
-        .filter(|first| tables.now().saturating_sub(first.seen) <= FRAGMENT_LIFETIME);
-    let Some(first) = first else {
+    let Some(target) = tables.fragment_target::<F, P>(packet) else {
         return Err(classify::fragment::<F, P, T>(packet, tables, link, ip));
     };
     classify::addressed(packet, tables, link)?;
-    Ok(Target { backend: first.backend, listener: first.listener, hash: first.hash })
+    Ok(target)
+}
+
+/// Where the first fragment went of the datagram that one belongs to.
+#[inline(always)]
+pub(super) fn noted<F: Family, T: Tables>(tables: &T, ip: &Ip<F::Addr>) -> Option<Target> {
+    let first = F::fragment(tables, ip)
+        .filter(|first| tables.now().saturating_sub(first.seen) <= FRAGMENT_LIFETIME)?;
+    Some(Target { backend: first.backend, listener: first.listener, hash: first.hash })
 }
 
 /// Notes where a first fragment goes.

@@ -7,11 +7,11 @@ use core::hash::Hash;
 use std::collections::{HashMap, HashSet};
 
 use super::Tables;
-use super::probe::Probes;
 use crate::addr::{Be32, Be128, Mac};
 use crate::admission::{BackendState, GroupKeyV4, GroupKeyV6, ListenerState, Opened, connections};
 use crate::backend::Backend;
 use crate::client::{Client, ClientKey};
+use crate::client_hop::{CLIENT_DEFAULTS, ClientHop};
 use crate::counter::{Counter, ListenerEvents};
 use crate::error_limit::ErrorsSent;
 use crate::flow::{Flow, FlowKeyV4, FlowKeyV6, Stage, Visit};
@@ -23,6 +23,7 @@ use crate::listener::{
 use crate::pool::Pool;
 use crate::quic::ServerIdKey;
 use crate::reason::Reason;
+use crate::reply::Reply;
 use crate::ring::Slot;
 use crate::room::{Claim, FlowTable};
 use crate::sweep::{BackendCensus, ListenerCensus};
@@ -55,6 +56,16 @@ pub struct Memory {
     pub listener_pools: HashMap<u16, ListenerPool>,
     /// `BACKENDS`.
     pub backends: HashMap<u16, Backend>,
+    /// `REPLIES_V4`.
+    pub replies_v4: HashMap<ListenerKeyV4, Reply>,
+    /// `REPLIES_V6`.
+    pub replies_v6: HashMap<ListenerKeyV6, Reply>,
+    /// `CLIENT_DEFAULTS`.
+    pub client_defaults: [ClientHop; CLIENT_DEFAULTS as usize],
+    /// `CLIENT_ROUTES_V4`: bits of the prefix, its address, the way.
+    pub client_routes_v4: std::vec::Vec<(u32, Be32, ClientHop)>,
+    /// `CLIENT_ROUTES_V6`: bits of the prefix, its address, the way.
+    pub client_routes_v6: std::vec::Vec<(u32, Be128, ClientHop)>,
     /// `PROBES_V4`.
     pub probes_v4: HashMap<FlowKeyV4, u16>,
     /// `PROBES_V6`.
@@ -116,6 +127,10 @@ pub struct Written {
     pub events: HashMap<u16, ListenerEvents>,
     /// `BACKEND_OPENED`.
     pub opened: HashMap<u16, u64>,
+    /// `LISTENER_REPLIES`.
+    pub listener_replies: HashMap<u16, Counter>,
+    /// `BACKEND_REPLIES`.
+    pub backend_replies: HashMap<u16, Counter>,
     /// `REASON_COUNTERS`.
     pub reasons: HashMap<Reason, Counter>,
 }
@@ -336,6 +351,32 @@ impl Tables for Memory {
         let connections = &mut written.backend_states.entry(backend).or_default().connections;
         *connections = connections.wrapping_sub(1);
     }
+    fn may_be_member_v4(&self, address: Be32) -> bool {
+        let bit = |key: &ListenerKeyV4| VipBit::v4(key.address());
+        self.replies_v4.keys().any(|key| bit(key) == VipBit::v4(address))
+    }
+    fn may_be_member_v6(&self, address: Be128) -> bool {
+        let bit = |key: &ListenerKeyV6| VipBit::v6(key.address());
+        self.replies_v6.keys().any(|key| bit(key) == VipBit::v6(address))
+    }
+    fn reply_v4(&self, key: &ListenerKeyV4) -> Option<&Reply> {
+        self.replies_v4.get(key)
+    }
+    fn reply_v6(&self, key: &ListenerKeyV6) -> Option<&Reply> {
+        self.replies_v6.get(key)
+    }
+    fn client_hop_v4(&self, client: Be32) -> Option<&ClientHop> {
+        longest(&self.client_routes_v4, &client).or(self.client_defaults.first())
+    }
+    fn client_hop_v6(&self, client: Be128) -> Option<&ClientHop> {
+        longest(&self.client_routes_v6, &client).or(self.client_defaults.last())
+    }
+    fn probed_v4(&self, key: &FlowKeyV4) -> Option<u16> {
+        self.probes_v4.get(key).copied()
+    }
+    fn probed_v6(&self, key: &FlowKeyV6) -> Option<u16> {
+        self.probes_v6.get(key).copied()
+    }
     fn fragment_v4(&self, key: &FlowKeyV4) -> Option<Fragment> {
         self.written.borrow().fragments_v4.get(key).copied()
     }
@@ -378,6 +419,11 @@ impl Tables for Memory {
     fn count_backend(&self, id: u16, bytes: u64) {
         self.written.borrow_mut().backends.entry(id).or_default().add(bytes);
     }
+    fn count_reply(&self, listener: u16, backend: u16, bytes: u64) {
+        let mut written = self.written.borrow_mut();
+        written.listener_replies.entry(listener).or_default().add(bytes);
+        written.backend_replies.entry(backend).or_default().add(bytes);
+    }
     fn count_opening(&self, listener: u16, backend: u16) {
         let mut written = self.written.borrow_mut();
         *written.opened.entry(backend).or_default() += 1;
@@ -394,13 +440,13 @@ impl Tables for Memory {
     }
 }
 
-impl Probes for Memory {
-    fn probed_v4(&self, key: &FlowKeyV4) -> Option<u16> {
-        self.probes_v4.get(key).copied()
-    }
-    fn probed_v6(&self, key: &FlowKeyV6) -> Option<u16> {
-        self.probes_v6.get(key).copied()
-    }
+/// The way of the longest prefix that covers an address.
+fn longest<'a, A: bytemuck::NoUninit>(
+    routes: &'a [(u32, A, ClientHop)],
+    address: &A,
+) -> Option<&'a ClientHop> {
+    let covers = |(bits, prefix, _): &&(u32, A, ClientHop)| covers(*bits, prefix, address);
+    routes.iter().filter(covers).max_by_key(|(bits, ..)| *bits).map(|(.., hop)| hop)
 }
 
 /// Whether the first bits of two keys are the same.

@@ -31,6 +31,9 @@ pub enum Outcome {
     Transmit,
     /// The frame is forwarded by the interface with this index.
     Redirect(u32),
+    /// The frame was translated, and the kernel's network stack gets it: to find the way to its receiver, or
+    /// because it is the receiver.
+    HandOver,
 }
 
 impl Outcome {
@@ -39,7 +42,7 @@ impl Outcome {
     pub const fn reason(self) -> Option<Reason> {
         match self {
             Self::Pass(reason) | Self::Drop(reason) | Self::Answer(reason) => Some(reason),
-            Self::Transmit | Self::Redirect(_) => None,
+            Self::Transmit | Self::Redirect(_) | Self::HandOver => None,
         }
     }
 }

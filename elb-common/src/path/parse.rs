@@ -14,15 +14,17 @@ pub use transport::Transport;
 pub(super) use link::link;
 pub(super) use transport::{is_transport, is_udp, transport};
 
-use super::probes::Probes;
 use super::question::Question;
+use super::translate::Address;
 use super::wire::Tcp;
 use super::{Packet, Stop, Tables};
-use crate::addr::Be16;
+use crate::addr::{Be16, Be128};
 use crate::client::{ClientKey, Persistence};
+use crate::client_hop::ClientHop;
 use crate::flow::{Flow, Ports, Stage, Visit};
 use crate::fragment::Fragment;
 use crate::listener::{Listener, Vip};
+use crate::reply::Reply;
 
 /// What an IP header says, extension headers and options included.
 ///
@@ -105,6 +107,8 @@ pub trait Family {
 
     /// Reads the IP header at `offset` and walks what lies between it and the payload.
     fn parse<P: Packet>(packet: &P, offset: usize) -> Result<Ip<Self::Addr>, Stop>;
+    /// Reads the IP header at `offset` and nothing behind it.
+    fn header<P: Packet>(packet: &P, offset: usize) -> Result<Ip<Self::Addr>, Stop>;
     /// Reads the IP header at `offset` of a packet that an error quotes the beginning of.
     fn quoted<P: Packet>(packet: &P, offset: usize) -> Result<Ip<Self::Addr>, Stop>;
     /// The word [`Family::HOP_WORD`] of a header after a hop, which takes one from the time to live; that
@@ -133,6 +137,27 @@ pub trait Family {
     /// Source and destination in the header at `offset`.
     fn addresses<P: Packet>(packet: &P, offset: usize) -> Result<(Self::Addr, Self::Addr), Stop>;
 
+    /// What is added to a sum to take an address's words away.
+    fn away(address: Self::Addr) -> u32;
+    /// Puts another address in the place of one end's of the header at `offset`, which has a hop less; the time
+    /// to live must be greater than one.
+    fn readdress<const END: usize, P: Packet>(
+        packet: &mut P,
+        offset: usize,
+        address: &Address<'_>,
+    ) -> Result<(), Stop>;
+
+    /// Whether the address may be that of a member whose answers are translated.
+    fn may_be_member<T: Tables>(tables: &T, address: Self::Addr) -> bool;
+    /// What a member's endpoint stands for whose answers are translated.
+    fn reply<T: Tables>(
+        tables: &T,
+        address: Self::Addr,
+        port: Be16,
+        protocol: u8,
+    ) -> Option<&Reply>;
+    /// The way back to a client.
+    fn client_hop<T: Tables>(tables: &T, client: Self::Addr) -> Option<&ClientHop>;
     /// Whether the address may be a virtual one.
     fn may_be_vip<T: Tables>(tables: &T, address: Self::Addr) -> bool;
     /// The virtual address.
@@ -150,8 +175,10 @@ pub trait Family {
     fn client_key(flow: &Self::FlowKey, pool: u16, persistence: Persistence) -> ClientKey;
     /// The flow of a probe.
     fn probe_key(ip: &Ip<Self::Addr>, ports: Ports) -> Self::FlowKey;
-    /// As [`Probes::probed_v4`].
-    fn probed<T: Probes>(tables: &T, key: &Self::FlowKey) -> Option<u16>;
+    /// The flow of a packet that a member's packet to this receiver answers, by way of a virtual address.
+    fn asked_key(client: Self::Addr, vip: &Be128, ports: Ports, protocol: u8) -> Self::FlowKey;
+    /// As [`Tables::probed_v4`].
+    fn probed<T: Tables>(tables: &T, key: &Self::FlowKey) -> Option<u16>;
     /// As [`Tables::is_connected_v4`].
     fn is_connected<T: Tables>(tables: &T, key: &Self::FlowKey) -> bool;
     /// Makes the packet the reset that answers the segment in it; `next` is the number after its last byte.

@@ -7,9 +7,8 @@
 
 use network_types::eth::EtherType;
 
-pub use super::probes::Probes;
 use super::wire::Icmp;
-use super::{Family, Ip, Link, Outcome, Packet, Stop, V4, V6, forward, parse};
+use super::{Family, Ip, Link, Outcome, Packet, Stop, Tables, V4, V6, forward, parse};
 use crate::addr::Be16;
 use crate::flow::Ports;
 use crate::listener::algorithm;
@@ -17,7 +16,7 @@ use crate::reason::Reason;
 
 /// Decides on one frame of the probes' interface and rewrites it.
 #[inline(always)]
-pub fn process<P: Packet, T: Probes>(packet: &mut P, tables: &T) -> Outcome {
+pub fn process<P: Packet, T: Tables>(packet: &mut P, tables: &T) -> Outcome {
     let received = u64::from(packet.length());
     let outcome = link(packet, tables).unwrap_or_else(Outcome::from);
     if let Some(reason) = outcome.reason() {
@@ -27,10 +26,14 @@ pub fn process<P: Packet, T: Probes>(packet: &mut P, tables: &T) -> Outcome {
 }
 
 #[inline(always)]
-fn link<P: Packet, T: Probes>(packet: &mut P, tables: &T) -> Result<Outcome, Stop> {
+fn link<P: Packet, T: Tables>(packet: &mut P, tables: &T) -> Result<Outcome, Stop> {
     const IPV4: u16 = EtherType::Ipv4 as u16;
     const IPV6: u16 = EtherType::Ipv6 as u16;
     let link = parse::link(packet)?;
+    // The kernel's own: a host that forwards says so to the group of all routers.
+    if link.destination.is_group() {
+        return Err(Stop(Reason::GroupMac));
+    }
     match link.ethertype.raw() {
         IPV4 => ip::<V4, P, T>(packet, tables, &link),
         IPV6 => ip::<V6, P, T>(packet, tables, &link),
@@ -39,7 +42,7 @@ fn link<P: Packet, T: Probes>(packet: &mut P, tables: &T) -> Result<Outcome, Sto
 }
 
 #[inline(always)]
-fn ip<F: Family, P: Packet, T: Probes>(
+fn ip<F: Family, P: Packet, T: Tables>(
     packet: &mut P,
     tables: &T,
     link: &Link,
@@ -53,7 +56,7 @@ fn ip<F: Family, P: Packet, T: Probes>(
     let backend = tables.backend(id).ok_or(Stop(Reason::UnknownBackend))?;
     let hash = F::hash(&key, algorithm::FIVE_TUPLE);
     forward::packet::<F, P, T>(packet, tables, link, &ip, backend, hash)?;
-    Ok(forward::outcome(packet, backend))
+    Ok(forward::outcome(packet, backend.ifindex))
 }
 
 /// The ports of a probe; those of an echo request are its identifier and 0.

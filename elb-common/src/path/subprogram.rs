@@ -6,7 +6,8 @@ use network_types::eth::EtherType;
 
 use super::answer::refuse::refusal;
 use super::control::{self, Quote};
-use super::{Family, Packet, Stop, Tables, V4, answer, parse};
+use super::reply::{self, Back, NotBack};
+use super::{Family, Ip, Link, Packet, Stop, Tables, Target, V4, answer, fragment, parse};
 use crate::interface::MacKey;
 use crate::reason::Reason;
 
@@ -76,6 +77,125 @@ pub fn stray<P: Packet, T: Tables>(packet: &P, tables: &T) -> Option<Reason> {
     let is_ours = interface.mac == destination
         || tables.takes_mac(&MacKey::new(packet.ingress(), destination));
     if is_ours { None } else { Some(Reason::ForeignMac) }
+}
+
+/// Where the first fragment of a later one's datagram went.
+#[inline(always)]
+pub fn fragment_target<F: Family, P: Packet, T: Tables>(packet: &P, tables: &T) -> Option<Target> {
+    let link = parse::link(packet).ok()?;
+    let ip = F::parse(packet, link.end).ok()?;
+    fragment::noted::<F, T>(tables, &ip)
+}
+
+/// Notes where a first fragment goes.
+#[inline(always)]
+pub fn note_fragment<F: Family, P: Packet, T: Tables>(packet: &P, tables: &T, target: Target) {
+    let noted = || {
+        let link = parse::link(packet).ok()?;
+        let ip = F::parse(packet, link.end).ok()?;
+        fragment::note::<F, T>(tables, &ip, target);
+        Some(())
+    };
+    // Parsed before, by the stage that asks for it.
+    let _ = noted();
+}
+
+/// A target as one word, 0: there is none.
+#[inline(always)]
+pub fn pack_target(target: Option<Target>) -> u64 {
+    target.map_or(0, |Target { backend, listener, hash }| {
+        u64::from(hash) | u64::from(listener) << 32 | u64::from(backend) << 48
+    })
+}
+
+/// What is in such a word.
+#[inline(always)]
+pub fn unpack_target(word: u64) -> Option<Target> {
+    const ID: u32 = 0xffff;
+    let target = Target {
+        backend: (word >> 48) as u32,
+        listener: (word >> 32) as u32 & ID,
+        hash: word as u32,
+    };
+    (word != 0).then_some(target)
+}
+
+/// What is known of the headers of a packet, in plain numbers, so that they need not be walked again.
+#[derive(Clone, Copy, Debug)]
+pub struct Place {
+    /// Offset of the IP header, and 2^16 times that of its payload.
+    pub offsets: u32,
+    /// Protocol of the payload, and 2^8 times which [part](super::part) it is.
+    pub payload: u32,
+}
+
+impl Place {
+    /// Farther than any header chain that is walked reaches.
+    const FARTHEST: u32 = 0xfff;
+
+    /// Of this packet.
+    #[inline(always)]
+    pub const fn of<A>(link: &Link, ip: &Ip<A>) -> Self {
+        Self {
+            offsets: link.end as u32 | (ip.payload as u32) << 16,
+            payload: ip.protocol as u32 | ip.fragment << 8,
+        }
+    }
+
+    /// The headers, with only that read again which is at a fixed place.
+    #[inline(always)]
+    fn headers<F: Family, P: Packet>(self, packet: &P) -> Result<(Link, Ip<F::Addr>), Stop> {
+        let link = Link::ending_at(packet, (self.offsets & Self::FARTHEST) as usize)?;
+        let mut ip = F::header(packet, link.end)?;
+        ip.payload = (self.offsets >> 16 & Self::FARTHEST) as usize;
+        (ip.protocol, ip.fragment) = (self.payload as u8, self.payload >> 8);
+        Ok((link, ip))
+    }
+}
+
+/// Translates the answer of a member back.
+#[inline(always)]
+pub fn reply<F: Family, P: Packet, T: Tables>(
+    packet: &mut P,
+    tables: &T,
+    place: Place,
+    endpoint: u32,
+) -> Result<Back, NotBack> {
+    let (link, ip) = place.headers::<F, P>(packet)?;
+    reply::packet::<F, P, T>(packet, tables, &link, &ip, endpoint)
+}
+
+/// What became of an answer, as one word: without a listener, it was not translated back.
+#[inline(always)]
+pub fn pack_back(back: Result<Back, NotBack>) -> u64 {
+    match back {
+        Ok(Back { ifindex, listener, backend }) => {
+            u64::from(ifindex) | u64::from(listener) << 32 | u64::from(backend) << 48
+        }
+        Err(NotBack { reason, mtu }) => reason as u64 | u64::from(mtu) << 8,
+    }
+}
+
+/// What is in such a word.
+#[inline(always)]
+pub fn unpack_back(word: u64) -> Result<Back, NotBack> {
+    let (listener, backend) = ((word >> 32) as u16, (word >> 48) as u16);
+    if word >> 32 != 0 {
+        return Ok(Back { ifindex: word as u32, listener, backend });
+    }
+    let reason = Reason::new(word as u8).unwrap_or(Reason::NotVip);
+    Err(NotBack { reason, mtu: (word >> 8) as u16 })
+}
+
+/// Whether the answer of a member to this host answers a probe of a virtual address.
+#[inline(always)]
+pub fn answers_probe<F: Family, P: Packet, T: Tables>(
+    packet: &P,
+    tables: &T,
+    place: Place,
+) -> bool {
+    let headers = place.headers::<F, P>(packet).ok().filter(|(_, ip)| !ip.is_later_fragment());
+    headers.and_then(|(_, ip)| reply::answers_probe::<F, P, T>(packet, tables, &ip)).is_some()
 }
 
 /// A quote as one word, for a function that can return nothing else. Its payload is behind other

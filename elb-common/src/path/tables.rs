@@ -3,11 +3,14 @@
 use super::choose;
 use super::control::Quote;
 use super::question::{Question, QuestionV4, QuestionV6};
-use super::{Family, Packet, Stop, V4, V6, subprogram};
+use super::reply::{Back, NotBack};
+use super::subprogram::{self, Place};
+use super::{Family, Ip, Link, Packet, Stop, Target, V4, V6};
 use crate::addr::{Be32, Be128, Mac};
 use crate::admission::{GroupKeyV4, GroupKeyV6};
 use crate::backend::Backend;
 use crate::client::{Client, ClientKey};
+use crate::client_hop::ClientHop;
 use crate::flow::{Flow, FlowKeyV4, FlowKeyV6, Stage, Visit};
 use crate::fragment::Fragment;
 use crate::interface::{Interface, MacKey};
@@ -15,6 +18,7 @@ use crate::listener::{CidPart, Listener, ListenerKeyV4, ListenerKeyV6, RangeKey,
 use crate::pool::Pool;
 use crate::quic::{self, ServerIdKey};
 use crate::reason::Reason;
+use crate::reply::Reply;
 use crate::ring::Slot;
 use crate::room::Claim;
 
@@ -102,6 +106,23 @@ pub trait Tables: Sized {
     /// Counts a connection that closed.
     fn closed(&self, listener: u16, backend: u16);
 
+    /// Whether the address may be that of a member whose answers are translated, see [`crate::vip_bits`].
+    fn may_be_member_v4(&self, address: Be32) -> bool;
+    /// As for IPv4.
+    fn may_be_member_v6(&self, address: Be128) -> bool;
+    /// What a member's endpoint stands for whose answers are translated.
+    fn reply_v4(&self, key: &ListenerKeyV4) -> Option<&Reply>;
+    /// As for IPv4.
+    fn reply_v6(&self, key: &ListenerKeyV6) -> Option<&Reply>;
+    /// The way back to a client.
+    fn client_hop_v4(&self, client: Be32) -> Option<&ClientHop>;
+    /// As for IPv4.
+    fn client_hop_v6(&self, client: Be128) -> Option<&ClientHop>;
+    /// Id of the backend that this flow probes.
+    fn probed_v4(&self, key: &FlowKeyV4) -> Option<u16>;
+    /// As for IPv4.
+    fn probed_v6(&self, key: &FlowKeyV6) -> Option<u16>;
+
     /// Where the first fragment of a datagram went.
     fn fragment_v4(&self, key: &FlowKeyV4) -> Option<Fragment>;
     /// As for IPv4.
@@ -135,6 +156,8 @@ pub trait Tables: Sized {
     fn count_listener(&self, id: u16, bytes: u64);
     /// Counts a forwarded frame.
     fn count_backend(&self, id: u16, bytes: u64);
+    /// Counts an answer that was translated back.
+    fn count_reply(&self, listener: u16, backend: u16, bytes: u64);
     /// Counts a TCP connection of a listener that opens at a backend.
     fn count_opening(&self, listener: u16, backend: u16);
     /// Counts a TCP connection of a listener that its client resets.
@@ -214,6 +237,33 @@ pub trait Tables: Sized {
     /// Whom a frame is for that is not for the interface's own Ethernet address, see [`subprogram::stray`].
     fn stray<P: Packet>(&self, packet: &P) -> Option<Reason> {
         subprogram::stray(packet, self)
+    }
+    /// Where the first fragment of a later one's datagram went, see [`subprogram::fragment_target`].
+    fn fragment_target<F: Family, P: Packet>(&self, packet: &P) -> Option<Target> {
+        subprogram::fragment_target::<F, P, Self>(packet, self)
+    }
+    /// Notes where a first fragment goes, see [`subprogram::note_fragment`].
+    fn note_fragment<F: Family, P: Packet>(&self, packet: &P, target: Target) {
+        subprogram::note_fragment::<F, P, Self>(packet, self, target);
+    }
+    /// The answer of a member is translated back, see [`subprogram::reply`].
+    fn reply<F: Family, P: Packet>(
+        &self,
+        packet: &mut P,
+        link: &Link,
+        ip: &Ip<F::Addr>,
+        endpoint: u32,
+    ) -> Result<Back, NotBack> {
+        subprogram::reply::<F, P, Self>(packet, self, Place::of(link, ip), endpoint)
+    }
+    /// Whether an answer to this host answers a probe, see [`subprogram::answers_probe`].
+    fn answers_probe<F: Family, P: Packet>(
+        &self,
+        packet: &P,
+        link: &Link,
+        ip: &Ip<F::Addr>,
+    ) -> bool {
+        subprogram::answers_probe::<F, P, Self>(packet, self, Place::of(link, ip))
     }
     /// What becomes of a packet that does not fit, see [`subprogram::too_big`].
     fn too_big<F: Family, P: Packet>(&self, packet: &mut P, mtu: u16) -> Reason {

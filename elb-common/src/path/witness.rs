@@ -11,11 +11,14 @@ use core::cell::RefCell;
 use super::choose;
 use super::control::Quote;
 use super::question::{Question, QuestionV4, QuestionV6};
-use super::{Family, Packet, Stop, Tables, V4, V6, subprogram};
+use super::reply::{Back, NotBack};
+use super::subprogram::{self, Place};
+use super::{Family, Ip, Link, Packet, Stop, Tables, Target, V4, V6};
 use crate::addr::{Be32, Be128, Mac};
 use crate::admission::{GroupKeyV4, GroupKeyV6};
 use crate::backend::Backend;
 use crate::client::{Client, ClientKey};
+use crate::client_hop::ClientHop;
 use crate::flow::{Flow, FlowKeyV4, FlowKeyV6, Stage, Visit};
 use crate::fragment::Fragment;
 use crate::interface::{Interface, MacKey};
@@ -23,6 +26,7 @@ use crate::listener::{CidPart, Listener, ListenerKeyV4, ListenerKeyV6, RangeKey,
 use crate::pool::Pool;
 use crate::quic::ServerIdKey;
 use crate::reason::Reason;
+use crate::reply::Reply;
 use crate::ring::Slot;
 use crate::room::Claim;
 
@@ -305,6 +309,38 @@ impl<'t, T: Tables, N: Note<'t>> Tables for Witness<'t, '_, T, N> {
         }
     }
     #[inline(always)]
+    fn may_be_member_v4(&self, address: Be32) -> bool {
+        self.noted(self.tables.may_be_member_v4(address), |may| Asked::MayBeMemberV4(address, may))
+    }
+    #[inline(always)]
+    fn may_be_member_v6(&self, address: Be128) -> bool {
+        self.noted(self.tables.may_be_member_v6(address), |may| Asked::MayBeMemberV6(address, may))
+    }
+    #[inline(always)]
+    fn reply_v4(&self, key: &ListenerKeyV4) -> Option<&Reply> {
+        self.noted(self.tables.reply_v4(key), |answer| Asked::ReplyV4(*key, answer))
+    }
+    #[inline(always)]
+    fn reply_v6(&self, key: &ListenerKeyV6) -> Option<&Reply> {
+        self.noted(self.tables.reply_v6(key), |answer| Asked::ReplyV6(*key, answer))
+    }
+    #[inline(always)]
+    fn client_hop_v4(&self, client: Be32) -> Option<&ClientHop> {
+        self.noted(self.tables.client_hop_v4(client), |hop| Asked::ClientHopV4(client, hop))
+    }
+    #[inline(always)]
+    fn client_hop_v6(&self, client: Be128) -> Option<&ClientHop> {
+        self.noted(self.tables.client_hop_v6(client), |hop| Asked::ClientHopV6(client, hop))
+    }
+    #[inline(always)]
+    fn probed_v4(&self, key: &FlowKeyV4) -> Option<u16> {
+        self.noted(self.tables.probed_v4(key), |answer| Asked::ProbedV4(*key, answer))
+    }
+    #[inline(always)]
+    fn probed_v6(&self, key: &FlowKeyV6) -> Option<u16> {
+        self.noted(self.tables.probed_v6(key), |answer| Asked::ProbedV6(*key, answer))
+    }
+    #[inline(always)]
     fn fragment_v4(&self, key: &FlowKeyV4) -> Option<Fragment> {
         self.noted(self.tables.fragment_v4(key), |answer| Asked::FragmentV4(*key, answer))
     }
@@ -360,6 +396,49 @@ impl<'t, T: Tables, N: Note<'t>> Tables for Witness<'t, '_, T, N> {
         if N::SUBPROGRAMS { subprogram::stray(packet, self) } else { self.tables.stray(packet) }
     }
     #[inline(always)]
+    fn fragment_target<F: Family, P: Packet>(&self, packet: &P) -> Option<Target> {
+        if N::SUBPROGRAMS {
+            subprogram::fragment_target::<F, P, Self>(packet, self)
+        } else {
+            self.tables.fragment_target::<F, P>(packet)
+        }
+    }
+    #[inline(always)]
+    fn note_fragment<F: Family, P: Packet>(&self, packet: &P, target: Target) {
+        if N::SUBPROGRAMS {
+            subprogram::note_fragment::<F, P, Self>(packet, self, target);
+        } else {
+            self.tables.note_fragment::<F, P>(packet, target);
+        }
+    }
+    #[inline(always)]
+    fn reply<F: Family, P: Packet>(
+        &self,
+        packet: &mut P,
+        link: &Link,
+        ip: &Ip<F::Addr>,
+        endpoint: u32,
+    ) -> Result<Back, NotBack> {
+        if N::SUBPROGRAMS {
+            subprogram::reply::<F, P, Self>(packet, self, Place::of(link, ip), endpoint)
+        } else {
+            self.tables.reply::<F, P>(packet, link, ip, endpoint)
+        }
+    }
+    #[inline(always)]
+    fn answers_probe<F: Family, P: Packet>(
+        &self,
+        packet: &P,
+        link: &Link,
+        ip: &Ip<F::Addr>,
+    ) -> bool {
+        if N::SUBPROGRAMS {
+            subprogram::answers_probe::<F, P, Self>(packet, self, Place::of(link, ip))
+        } else {
+            self.tables.answers_probe::<F, P>(packet, link, ip)
+        }
+    }
+    #[inline(always)]
     fn too_big<F: Family, P: Packet>(&self, packet: &mut P, mtu: u16) -> Reason {
         self.answering();
         if N::SUBPROGRAMS {
@@ -405,6 +484,11 @@ impl<'t, T: Tables, N: Note<'t>> Tables for Witness<'t, '_, T, N> {
     fn count_backend(&self, id: u16, bytes: u64) {
         self.tables.count_backend(id, bytes);
         self.note.note(Asked::CountBackend(id));
+    }
+    #[inline(always)]
+    fn count_reply(&self, listener: u16, backend: u16, bytes: u64) {
+        self.tables.count_reply(listener, backend, bytes);
+        self.note.note(Asked::CountReply(listener, backend));
     }
     #[inline(always)]
     fn count_opening(&self, listener: u16, backend: u16) {

@@ -22,7 +22,7 @@ use crate::control::reconcile::protocol_number;
 use crate::control::ring::shape::Shape;
 use crate::health::{History, OperatingStatus, Verdict};
 use crate::kernel::bpf::{Maps, coarse_seconds};
-use crate::model::{Forwarding, Listener, LoadBalancer, Model, Pool, Ports, ResourceId};
+use crate::model::{Listener, LoadBalancer, Model, Pool, Ports, ResourceId};
 
 /// The numbers that the maps show: of pools that are still listened for, and of their members.
 pub(super) fn from_maps(model: &Model, observed: &Image, maps: &Maps) -> Assignments {
@@ -288,7 +288,7 @@ fn address(pool: &Pool, backend: &Backend) -> Option<IpAddr> {
     match backend.mode {
         mode::IPIP_V4 | mode::GUE_V4 => Some(v4),
         mode::IPIP_V6 | mode::GUE_V6 => Some(bytes.into()),
-        mode::L2 if pool.forwarding == Forwarding::L2 => {
+        mode::L2 | mode::NAT if pool.forwarding.keeps_version() => {
             let is_v4 = pool.members.first().is_none_or(|member| member.address.is_ipv4());
             Some(if is_v4 { v4 } else { bytes.into() })
         }

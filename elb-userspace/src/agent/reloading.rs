@@ -324,9 +324,14 @@ impl ReconcileInput for Expected<'_> {
         const SOME: Mac = Mac::new([0; 6]);
         match self.view.network.next_hop(address) {
             Ok(hop) => Some(hop),
-            Err(Unreachable::Unknown) => {
-                Some(NextHop { ifindex: 0, mac: SOME, source_mac: SOME, source: None, mtu: 1500 })
-            }
+            Err(Unreachable::Unknown) => Some(NextHop {
+                ifindex: 0,
+                mac: SOME,
+                source_mac: SOME,
+                source: None,
+                mtu: 1500,
+                on_link: true,
+            }),
             Err(_) => None,
         }
     }

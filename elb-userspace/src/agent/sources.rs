@@ -5,7 +5,6 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use super::core::Core;
-use crate::model::Forwarding;
 
 impl Core {
     /// Logs the sources of packets that are others than before.
@@ -17,7 +16,7 @@ impl Core {
         };
         let pools = self.config.model.pools().iter();
         let members = pools
-            .filter(|pool| pool.forwarding != Forwarding::L2)
+            .filter(|pool| pool.forwarding.is_tunnel())
             .flat_map(|pool| pool.members.iter().map(|member| member.address))
             .filter(|member| !is_fixed(member));
         let members: BTreeSet<IpAddr> = members.collect();

@@ -31,6 +31,8 @@ pub struct NextHop {
     pub source: Option<IpAddr>,
     /// Largest IP packet on the way that this host knows of.
     pub mtu: u16,
+    /// Whether the member is on the interface's segment, and not behind a gateway.
+    pub on_link: bool,
 }
 
 /// Why a member cannot be reached.
@@ -168,6 +170,7 @@ impl Network {
         let link = self.links.get(&ifindex).filter(|link| link.mac.is_some());
         let link = link.ok_or(Unreachable::NoEthernet { address, ifindex })?;
         let neighbor = route.neighbor(address).map_or(address, |(_, neighbor)| neighbor);
+        let on_link = neighbor == address;
         let interface = || link.name.clone();
         let LastHop { ifindex, mac } = self
             .resolved(address)
@@ -178,7 +181,7 @@ impl Network {
         let learned = self.path_mtus.get(&address).copied();
         let mtu = route_mtu.into_iter().chain(learned).fold(link_mtu, u32::min);
         let mtu = u16::try_from(mtu).unwrap_or(u16::MAX);
-        Ok(NextHop { ifindex, mac, source_mac, source, mtu })
+        Ok(NextHop { ifindex, mac, source_mac, source, mtu, on_link })
     }
 
     /// The next hop to an address whose Ethernet address is known: the first that answers, or else

@@ -51,6 +51,10 @@ pub fn halves(
     put(&mut commands, &observed.interfaces, &desired.interfaces, Command::PutInterface);
     let new = desired.more_macs.difference(&observed.more_macs);
     commands.extend(new.map(|key| Command::PutMac(*key)));
+    // Who gets packets translated may answer at once.
+    put(&mut commands, &observed.replies, &desired.replies, Command::PutReply);
+    let members = either(&observed.member_bits, &desired.member_bits);
+    put(&mut commands, &observed.member_bits, &members, Command::PutMemberBits);
     // What is new: it would be gone the other way round.
     gone(&mut commands, &desired.backends, &observed.backends, Command::ResetBackendCounter);
     put(&mut commands, &observed.backends, &desired.backends, Command::PutBackend);
@@ -84,6 +88,8 @@ pub fn halves(
     commands.extend(freed.into_iter().map(Command::ClearRing));
     let zero = |id| Command::PutPool(id, Pool::default());
     gone(&mut commands, &observed.pools, &desired.pools, zero);
+    clear(&mut commands, &members, &desired.member_bits, Command::PutMemberBits);
+    gone(&mut commands, &observed.replies, &desired.replies, Command::RemoveReply);
     let zero = |id| Command::PutBackend(id, Backend::default());
     gone(&mut commands, &observed.backends, &desired.backends, zero);
     let old = observed.more_macs.difference(&desired.more_macs);

@@ -11,6 +11,7 @@ mod listener;
 mod pool;
 mod ranges;
 mod renaming;
+mod replies;
 mod reserve;
 mod ring;
 mod rising;
@@ -201,7 +202,7 @@ impl Reconciler {
         for lb in model.load_balancers() {
             self.load_balancer(lb, model, seen, &mut desired);
         }
-        desired.image.mark_vips();
+        desired.image.mark_addresses();
         // Last: the number of one that goes is not that of one that comes with it.
         self.forget(model);
         desired
@@ -243,6 +244,7 @@ impl Reconciler {
                 let own = if seen.is_own(vip.0) { listener_flags::OWN } else { 0 };
                 let record = Record { flags: record.flags | own, ..record };
                 ranges::listen(*vip, listener, record, &mut desired.image);
+                self.replies(vip.0, listener, seen, desired);
             }
         }
         for (address, number) in vips {

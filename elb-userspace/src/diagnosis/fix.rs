@@ -106,7 +106,7 @@ pub fn backend_up(evidence: &Evidence) -> String {
 /// How `elb backend` calls a way of forwarding.
 const fn mode(forwarding: Forwarding) -> Mode {
     match forwarding {
-        Forwarding::L2 => Mode::L2,
+        Forwarding::L2 | Forwarding::Nat => Mode::L2,
         Forwarding::Ipip => Mode::Ipip,
         Forwarding::Gue => Mode::Gue,
     }

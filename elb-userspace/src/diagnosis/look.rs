@@ -36,7 +36,7 @@ pub async fn look(mut evidence: Evidence) -> Evidence {
         neighbor::confirm(way, evidence.address()),
     );
     let echo = echoed(echo);
-    let tunnelled = way.vip.is_ok() && wanted.pool.forwarding != Forwarding::L2;
+    let tunnelled = way.vip.is_ok() && wanted.pool.forwarding.is_tunnel();
     let unwraps = (probe.is_some() && tunnelled).then_some(!complained);
     let control = Some(control);
     let neighbor::Confirmation { answers: neighbor, pinned } = neighbor;
@@ -127,7 +127,7 @@ impl Looks {
 /// Bytes of a packet of a client that is as large as they come, with its outer headers.
 pub fn full_size(forwarding: Forwarding, member: IpAddr) -> u16 {
     let outer = match (forwarding, member.is_ipv4()) {
-        (Forwarding::L2, _) => 0,
+        (Forwarding::L2 | Forwarding::Nat, _) => 0,
         (Forwarding::Ipip, true) => 20,
         (Forwarding::Ipip, false) => 40,
         (Forwarding::Gue, true) => 32,

@@ -12,7 +12,7 @@ use std::net::{IpAddr, SocketAddr};
 
 pub(crate) use self::unicast::not_unicast;
 use super::monitor::CheckType;
-use super::{Forwarding, IpGroup, Listener, LoadBalancer, Member, Name, Pool};
+use super::{IpGroup, Listener, LoadBalancer, Member, Name, Pool};
 
 /// A resource that breaks a rule, the key that does, and what to do about it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -170,9 +170,9 @@ impl<'a> Rules<'a> {
         self.limits(at, listener, pool);
     }
 
-    /// Rewriting MAC addresses does not change what family a packet has.
+    /// Only a tunnel carries packets of the other family.
     fn families(&mut self, at: At, lb: &LoadBalancer, (key, pool): (&'static str, &Pool)) {
-        if pool.forwarding != Forwarding::L2 {
+        if !pool.forwarding.keeps_version() {
             return;
         }
         for vip in lb.vips() {
@@ -180,8 +180,8 @@ impl<'a> Rules<'a> {
             if let Some(member) = other {
                 let what = format!(
                     "VIP {vip} and member \"{}\" ({}) of pool \"{}\" differ in family, \
-                     which forwarding l2 cannot bridge",
-                    member.name, member.address, pool.name,
+                     which forwarding {} cannot bridge",
+                    member.name, member.address, pool.name, pool.forwarding,
                 );
                 let fix = "use forwarding = \"ipip\", or a load balancer and a pool per family";
                 self.report(at, key, what, fix);

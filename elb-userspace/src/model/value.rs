@@ -296,7 +296,7 @@ impl LbAlgorithm {
 }
 
 choice! {
-    /// How a packet gets to its member. The member answers the client directly in all of them.
+    /// How a packet gets to its member, and what the member answers gets to the client.
     Forwarding {
         /// Rewrite the MAC addresses: members are on a network of the load balancer's.
         L2 = "l2",
@@ -304,8 +304,11 @@ choice! {
         Ipip = "ipip",
         /// Encapsulate in UDP over IPv4 or IPv6, so that routers and network cards spread flows.
         Gue = "gue",
+        /// Translate the virtual address and port to the member's: members are anywhere, and their route to
+        /// clients leads through the load balancer. In the others they answer clients directly.
+        Nat = "nat",
     }
-    not yet: ["nat", "fullnat"], use "l2, ipip or gue"
+    not yet: ["fullnat"], use "nat, l2, ipip or gue"
 }
 
 impl Forwarding {
@@ -313,6 +316,23 @@ impl Forwarding {
     pub const fn translates(self) -> bool {
         match self {
             Self::L2 | Self::Ipip | Self::Gue => false,
+            Self::Nat => true,
+        }
+    }
+
+    /// Whether packets travel inside others.
+    pub const fn is_tunnel(self) -> bool {
+        match self {
+            Self::L2 | Self::Nat => false,
+            Self::Ipip | Self::Gue => true,
+        }
+    }
+
+    /// Whether a packet's IP version stays, so that members have that of the virtual address.
+    pub const fn keeps_version(self) -> bool {
+        match self {
+            Self::L2 | Self::Nat => true,
+            Self::Ipip | Self::Gue => false,
         }
     }
 }

@@ -43,6 +43,7 @@ mod slow_start;
 mod switching;
 mod taking_over;
 mod tracing;
+mod translating;
 mod version_2;
 mod watching;
 

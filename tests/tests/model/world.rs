@@ -220,7 +220,14 @@ impl ReconcileInput for View {
     fn next_hop(&self, address: IpAddr) -> Option<NextHop> {
         let mac = Mac::new([2, 0, 0, 0, 0, number(address)]);
         let source_mac = Mac::new(OUR_MAC);
-        Some(NextHop { ifindex: INTERFACE, mac, source_mac, source: None, mtu: 1500 })
+        Some(NextHop {
+            ifindex: INTERFACE,
+            mac,
+            source_mac,
+            source: None,
+            mtu: 1500,
+            on_link: true,
+        })
     }
 
     fn interfaces(&self) -> BTreeMap<u32, Mac> {

@@ -19,6 +19,14 @@ pub enum Then {
     To(u16),
     /// Forwarded to this backend by another interface.
     Redirected(u16),
+    /// Translated back for this backend, and sent by the interface it came by.
+    Back(u16),
+    /// The same by another interface.
+    BackElsewhere(u16),
+    /// Translated back for this backend, and left to the kernel.
+    BackByKernel(u16),
+    /// The answer to a probe: translated back for the kernel, and not counted.
+    Probed,
     /// Not forwarded.
     Because(Reason),
 }
@@ -80,6 +88,10 @@ fn run(
     let (action, reason, backend) = match *then {
         Then::To(id) => (TX, None, Some(id)),
         Then::Redirected(id) => (REDIRECT, None, Some(id)),
+        Then::Back(id) => (TX, None, Some(id)),
+        Then::BackElsewhere(id) => (REDIRECT, None, Some(id)),
+        Then::BackByKernel(id) => (PASS, None, Some(id)),
+        Then::Probed => (PASS, None, None),
         Then::Because(reason) => (action_of(reason), Some(reason), None),
     };
     same("action", ran.action, action)?;
@@ -100,8 +112,10 @@ fn run(
     let should: Vec<String> = match (reason, expected.listener, backend) {
         (Some(reason), ..) => vec![format!("reason {}", reason.name())],
         (None, Some(listener), Some(id)) => {
-            vec![format!("listener {listener}"), format!("backend {id}")]
+            let of = if expected.is_back { "replies of " } else { "" };
+            vec![format!("{of}listener {listener}"), format!("{of}backend {id}")]
         }
+        (None, None, None) => vec![],
         other => return Err(format!("the oracle is undecided: {other:?}")),
     };
     same("counters that moved", moved, should)?;
@@ -149,7 +163,7 @@ fn on_host(memory: &elb_common::path::Memory, frame: &[u8], action: u32) -> Stri
     let mut host = Frame::new(&mut buffer, frame, INGRESS).expect("a small frame");
     let outcome = process(&mut host, memory);
     let done = match outcome {
-        Outcome::Pass(_) => PASS,
+        Outcome::Pass(_) | Outcome::HandOver => PASS,
         Outcome::Drop(_) => DROP,
         Outcome::Answer(_) | Outcome::Transmit => TX,
         Outcome::Redirect(_) => REDIRECT,
@@ -167,18 +181,18 @@ pub fn action_of(reason: Reason) -> u32 {
 
 fn counters(kernel: &Kernel, oracle: &Oracle) -> Vec<(String, Counter)> {
     let reasons = Reason::ALL.iter().zip(kernel.reasons());
-    let listeners = 0..oracle.world.listeners.len() as u32;
-    reasons
-        .map(|(reason, counter)| (format!("reason {}", reason.name()), counter))
-        .chain(
-            listeners
-                .map(|id| (format!("listener {id}"), kernel.counter(names::LISTENER_COUNTERS, id))),
-        )
-        .chain(
-            (0..16)
-                .map(|id| (format!("backend {id}"), kernel.counter(names::BACKEND_COUNTERS, id))),
-        )
-        .collect()
+    let reasons = reasons.map(|(reason, counter)| (format!("reason {}", reason.name()), counter));
+    let listeners = oracle.world.listeners.len() as u32;
+    let maps = [
+        ("listener", names::LISTENER_COUNTERS, listeners),
+        ("backend", names::BACKEND_COUNTERS, 16),
+        ("replies of listener", names::LISTENER_REPLIES, listeners),
+        ("replies of backend", names::BACKEND_REPLIES, 16),
+    ];
+    let of = |(what, map, count): (&'static str, &'static str, u32)| {
+        (0..count).map(move |id| (format!("{what} {id}"), kernel.counter(map, id)))
+    };
+    reasons.chain(maps.into_iter().flat_map(of)).collect()
 }
 
 pub fn same<T: PartialEq + std::fmt::Debug>(what: &str, got: T, wanted: T) -> Result<(), String> {

@@ -88,7 +88,8 @@ fn due(frame: &[u8], reason: Option<Reason>, expected: &Expected) -> Option<Flow
     (event.listener, event.backend) = (NO_LISTENER, expected.backend.unwrap_or(0));
     event.reason = reason.map_or(FORWARDED, |reason| reason as u32);
     match reason.map(Reason::fate) {
-        None => is_noted.then_some(event),
+        // What members say is not logged, but why it does not get through.
+        None => (is_noted && !expected.is_back).then_some(event),
         Some(Fate::Dropped) => {
             let is_late = matches!(reason, Some(Reason::NoRoom | Reason::NoDevice)) && !is_noted;
             if is_late {

@@ -40,4 +40,5 @@ mod refusing;
 mod sampling;
 mod sweep;
 mod tracing;
+mod translating;
 mod tunnels;

@@ -4,6 +4,9 @@
 mod flows;
 mod headers;
 mod outgoing;
+mod replies;
+
+pub use self::replies::member_of;
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -28,6 +31,8 @@ pub struct Expected {
     pub reason: Option<Reason>,
     pub listener: Option<usize>,
     pub backend: Option<u16>,
+    /// Whether it is the answer of a member, translated back.
+    pub is_back: bool,
 }
 
 /// A flow by its addresses, ports and protocol.
@@ -46,12 +51,15 @@ pub struct Oracle {
     pub world: World,
     pub flows: Flows,
     pub fragments: HashMap<DatagramId, Target>,
+    /// Endpoints of members, by the first fragments of their answers: port and protocol.
+    pub answers: HashMap<DatagramId, (u16, u8)>,
 }
 
 type Step<T> = Result<T, Reason>;
 
 /// What is meant for a listener and cannot be forwarded; all else is the kernel's.
-const DROPPED: [Reason; 12] = [
+const DROPPED: [Reason; 13] = [
+    Reason::NoRoute,
     Reason::Fragment,
     Reason::Disabled,
     Reason::NoBackend,
@@ -83,7 +91,8 @@ pub enum Says {
 
 impl Oracle {
     pub fn new(world: World) -> Self {
-        Self { world, flows: Flows::default(), fragments: HashMap::new() }
+        let (fragments, answers) = (HashMap::new(), HashMap::new());
+        Self { world, flows: Flows::default(), fragments, answers }
     }
 
     pub fn expect(&mut self, frame: &[u8]) -> Expected {
@@ -95,6 +104,7 @@ impl Oracle {
                 reason: Some(reason),
                 listener: None,
                 backend: None,
+                is_back: false,
             },
         }
     }
@@ -111,6 +121,9 @@ impl Oracle {
 
     fn packet(&mut self, frame: &[u8], ip: &Ip) -> Step<Expected> {
         if ip.part == Part::Later {
+            if let Some((port, protocol)) = self.answers.get(&datagram(ip)).copied() {
+                return self.reply(frame, ip, port, 0, protocol);
+            }
             let first = self.fragments.get(&datagram(ip)).copied();
             let first = first.ok_or(self.without_ports(frame, ip))?;
             addressed(frame)?;
@@ -149,9 +162,11 @@ impl Oracle {
         let flow: FlowId = (ip.source, ip.destination, ports.0, ports.1, ip.protocol);
         let target = match self.choose(frame, flow, says) {
             Err(Reason::ClosedPort) => return refused(frame, ip),
+            Err(Reason::NotVip) => return self.answer(frame, ip, ports, says),
             chosen => chosen?,
         };
         if ip.part == Part::First {
+            self.answers.remove(&datagram(ip));
             self.fragments.insert(datagram(ip), target);
         }
         self.send(frame, ip, target)
@@ -212,11 +227,12 @@ impl Oracle {
                     reason: Some(Reason::NoDevice),
                     listener: None,
                     backend: None,
+                    is_back: false,
                 });
             }
         };
         let (listener, backend) = (Some(target.listener), Some(target.backend));
-        Ok(Expected { action, bytes, reason: None, listener, backend })
+        Ok(Expected { action, bytes, reason: None, listener, backend, is_back: false })
     }
 
     /// The listener whose range of ports is the narrowest that this port lies in.
@@ -429,7 +445,8 @@ fn no_listener(flags: u32, kernels: Reason) -> Reason {
 }
 
 fn answered(bytes: Vec<u8>, reason: Reason) -> Expected {
-    Expected { action: TX, bytes, reason: Some(reason), listener: None, backend: None }
+    let (listener, backend) = (None, None);
+    Expected { action: TX, bytes, reason: Some(reason), listener, backend, is_back: false }
 }
 
 fn flow_hash(flow: &FlowId) -> u32 {

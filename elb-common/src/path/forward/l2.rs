@@ -1,7 +1,6 @@
 //! Direct server return on one segment: the Ethernet addresses change, and the packet has a hop less, as
 //! behind any router: two load balancers that are members of each other would send it to and fro for ever.
 
-use super::super::wire::Ethernet;
 use super::super::{Family, Link, Packet, Stop};
 use crate::addr::Be32;
 use crate::backend::Backend;
@@ -15,9 +14,7 @@ pub(super) fn rewrite<F: Family, P: Packet>(
     backend: &Backend,
 ) -> Result<(), Stop> {
     let truncated = || Stop::because(Reason::Truncated);
-    let ethernet: &mut Ethernet = packet.view_mut(0).ok_or_else(truncated)?;
-    ethernet.destination = backend.next_hop;
-    ethernet.source = backend.source;
+    *packet.view_mut(0).ok_or_else(truncated)? = backend.ethernet();
     let word: &mut Be32 =
         packet.view_mut(link.end + F::HOP_WORD * size_of::<Be32>()).ok_or_else(truncated)?;
     *word = Be32::from_raw(F::after_hop(word.raw()));

@@ -2,19 +2,21 @@
 
 use network_types::ip::IpProto;
 
-use super::super::probe::Probes;
 use super::super::question::QuestionV4;
+use super::super::translate::{Address, HOP, end};
 use super::super::wire::{Ipv4, Tcp};
 use super::super::{Outcome, Packet, Stop, Tables, answer};
 use super::{Family, Ip, Link, Transport, part};
-use crate::addr::{Be16, Be32};
+use crate::addr::{Be16, Be32, Be128};
 use crate::admission::GroupKeyV4;
 use crate::backend::OUTER_TTL;
 use crate::client::{ClientKey, Persistence};
+use crate::client_hop::ClientHop;
 use crate::flow::{CONNECTION_ID, Flow, FlowKeyV4, Ports, Stage, Visit};
 use crate::fragment::{self, Fragment};
 use crate::listener::{Listener, ListenerKeyV4, Vip, algorithm};
 use crate::reason::Reason;
+use crate::reply::Reply;
 use crate::{checksum, hash, room};
 
 /// IP version 4.
@@ -57,6 +59,11 @@ impl Family for V4 {
             return Err(Stop::because(Reason::Truncated));
         }
         Ok(ip)
+    }
+
+    #[inline(always)]
+    fn header<P: Packet>(packet: &P, offset: usize) -> Result<Ip<Be32>, Stop> {
+        Self::quoted(packet, offset)
     }
 
     #[inline(always)]
@@ -144,6 +151,41 @@ impl Family for V4 {
     }
 
     #[inline(always)]
+    fn away(address: Be32) -> u32 {
+        checksum::add_u32(!address.raw())
+    }
+
+    #[inline(always)]
+    fn readdress<const END: usize, P: Packet>(
+        packet: &mut P,
+        offset: usize,
+        address: &Address<'_>,
+    ) -> Result<(), Stop> {
+        let header: &mut Ipv4 =
+            packet.view_mut(offset).ok_or_else(|| Stop::because(Reason::Truncated))?;
+        header.checksum = checksum::change(header.checksum, address.by + HOP);
+        header.ttl = header.ttl.wrapping_sub(1);
+        let place = if END == end::SOURCE { &mut header.source } else { &mut header.destination };
+        *place = first(address.new);
+        Ok(())
+    }
+
+    #[inline(always)]
+    fn may_be_member<T: Tables>(tables: &T, address: Be32) -> bool {
+        tables.may_be_member_v4(address)
+    }
+
+    #[inline(always)]
+    fn reply<T: Tables>(tables: &T, address: Be32, port: Be16, protocol: u8) -> Option<&Reply> {
+        tables.reply_v4(&ListenerKeyV4::new(address, port, protocol))
+    }
+
+    #[inline(always)]
+    fn client_hop<T: Tables>(tables: &T, client: Be32) -> Option<&ClientHop> {
+        tables.client_hop_v4(client)
+    }
+
+    #[inline(always)]
     fn may_be_vip<T: Tables>(tables: &T, address: Be32) -> bool {
         tables.may_be_vip_v4(address)
     }
@@ -179,7 +221,12 @@ impl Family for V4 {
     }
 
     #[inline(always)]
-    fn probed<T: Probes>(tables: &T, key: &FlowKeyV4) -> Option<u16> {
+    fn asked_key(client: Be32, vip: &Be128, ports: Ports, protocol: u8) -> FlowKeyV4 {
+        FlowKeyV4::new(client, first(vip), ports, protocol)
+    }
+
+    #[inline(always)]
+    fn probed<T: Tables>(tables: &T, key: &FlowKeyV4) -> Option<u16> {
         tables.probed_v4(key)
     }
 
@@ -262,6 +309,13 @@ impl Family for V4 {
 #[inline(always)]
 fn key(ip: &Ip<Be32>) -> FlowKeyV4 {
     fragment::key_v4(ip.source, ip.destination, ip.protocol, ip.identification)
+}
+
+/// The IPv4 address in a record's first four bytes.
+#[inline(always)]
+const fn first(address: &Be128) -> Be32 {
+    let [first, ..] = address.raw();
+    Be32::from_raw(first)
 }
 
 /// Which part of a datagram in fragments one is.

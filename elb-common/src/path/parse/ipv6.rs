@@ -2,8 +2,8 @@
 
 use network_types::ip::IpProto;
 
-use super::super::probe::Probes;
 use super::super::question::QuestionV6;
+use super::super::translate::{Address, end};
 use super::super::wire::{Ipv6, Tcp};
 use super::super::{Outcome, Packet, Stop, Tables, answer};
 use super::{Family, Ip, Link, Transport, extension, is_transport, part};
@@ -11,11 +11,13 @@ use crate::addr::{Be16, Be128};
 use crate::admission::GroupKeyV6;
 use crate::backend::OUTER_TTL;
 use crate::client::{ClientKey, Persistence};
+use crate::client_hop::ClientHop;
 use crate::flow::{CONNECTION_ID, Flow, FlowKeyV6, Ports, Stage, Visit};
 use crate::fragment::{self, Fragment};
 use crate::listener::{Listener, ListenerKeyV6, Vip, algorithm};
 use crate::reason::Reason;
-use crate::{hash, room};
+use crate::reply::Reply;
+use crate::{checksum, hash, room};
 
 /// IP version 6.
 #[derive(Clone, Copy, Debug)]
@@ -49,6 +51,11 @@ impl Family for V6 {
             return Err(Stop::because(Reason::Truncated));
         }
         extended(packet, offset, ip)
+    }
+
+    #[inline(always)]
+    fn header<P: Packet>(packet: &P, offset: usize) -> Result<Ip<Be128>, Stop> {
+        header(packet, offset)
     }
 
     #[inline(always)]
@@ -111,6 +118,41 @@ impl Family for V6 {
     }
 
     #[inline(always)]
+    fn away(address: Be128) -> u32 {
+        u32::from(!checksum::sum_of(&address))
+    }
+
+    #[inline(always)]
+    fn readdress<const END: usize, P: Packet>(
+        packet: &mut P,
+        offset: usize,
+        address: &Address<'_>,
+    ) -> Result<(), Stop> {
+        let header: &mut Ipv6 =
+            packet.view_mut(offset).ok_or_else(|| Stop::because(Reason::Truncated))?;
+        header.hop_limit = header.hop_limit.wrapping_sub(1);
+        let place = if END == end::SOURCE { &mut header.source } else { &mut header.destination };
+        // By words: as a record it would be copied by the two bytes that it is aligned to.
+        *place = Be128::from_raw(address.new.raw());
+        Ok(())
+    }
+
+    #[inline(always)]
+    fn may_be_member<T: Tables>(tables: &T, address: Be128) -> bool {
+        tables.may_be_member_v6(address)
+    }
+
+    #[inline(always)]
+    fn reply<T: Tables>(tables: &T, address: Be128, port: Be16, protocol: u8) -> Option<&Reply> {
+        tables.reply_v6(&ListenerKeyV6::new(address, port, protocol))
+    }
+
+    #[inline(always)]
+    fn client_hop<T: Tables>(tables: &T, client: Be128) -> Option<&ClientHop> {
+        tables.client_hop_v6(client)
+    }
+
+    #[inline(always)]
     fn may_be_vip<T: Tables>(tables: &T, address: Be128) -> bool {
         tables.may_be_vip_v6(address)
     }
@@ -146,7 +188,12 @@ impl Family for V6 {
     }
 
     #[inline(always)]
-    fn probed<T: Probes>(tables: &T, key: &FlowKeyV6) -> Option<u16> {
+    fn asked_key(client: Be128, vip: &Be128, ports: Ports, protocol: u8) -> FlowKeyV6 {
+        FlowKeyV6::new(client, *vip, ports, protocol)
+    }
+
+    #[inline(always)]
+    fn probed<T: Tables>(tables: &T, key: &FlowKeyV6) -> Option<u16> {
         tables.probed_v6(key)
     }
 

@@ -70,6 +70,14 @@ pub(in super::super) fn link<P: Packet>(packet: &P) -> Result<Link, Stop> {
 }
 
 impl Link {
+    /// Of a frame whose header ends at `end`, as was found before.
+    #[inline(always)]
+    pub(in super::super) fn ending_at<P: Packet>(packet: &P, end: usize) -> Result<Self, Stop> {
+        let ethernet: &Ethernet = packet.view(0).ok_or_else(|| Stop::because(Reason::Truncated))?;
+        let Ethernet { destination, source, ethertype } = *ethernet;
+        Ok(Self { destination, source, ethertype, reserved: 0, end })
+    }
+
     /// Whether the frame has no tags.
     #[inline(always)]
     pub(in super::super) const fn is_untagged(&self) -> bool {

@@ -4,6 +4,7 @@ use crate::addr::{Be32, Be128, Mac};
 use crate::admission::{GroupKeyV4, GroupKeyV6};
 use crate::backend::Backend;
 use crate::client::{Client, ClientKey};
+use crate::client_hop::ClientHop;
 use crate::flow::{Flow, FlowKeyV4, FlowKeyV6, Stage};
 use crate::fragment::Fragment;
 use crate::interface::{Interface, MacKey};
@@ -11,6 +12,7 @@ use crate::listener::{Listener, ListenerKeyV4, ListenerKeyV6, RangeKey, Vip};
 use crate::pool::Pool;
 use crate::quic::ServerIdKey;
 use crate::reason::Reason;
+use crate::reply::Reply;
 use crate::ring::Slot;
 use crate::room::Claim;
 
@@ -54,6 +56,14 @@ pub enum Asked<'t> {
     NoLongerOpening(u16),
     Opened(u16, u16),
     Closed(u16, u16),
+    MayBeMemberV4(Be32, bool),
+    MayBeMemberV6(Be128, bool),
+    ReplyV4(ListenerKeyV4, Option<&'t Reply>),
+    ReplyV6(ListenerKeyV6, Option<&'t Reply>),
+    ClientHopV4(Be32, Option<&'t ClientHop>),
+    ClientHopV6(Be128, Option<&'t ClientHop>),
+    ProbedV4(FlowKeyV4, Option<u16>),
+    ProbedV6(FlowKeyV6, Option<u16>),
     FragmentV4(FlowKeyV4, Option<Fragment>),
     FragmentV6(FlowKeyV6, Option<Fragment>),
     RecordFragmentV4(FlowKeyV4, Fragment),
@@ -67,6 +77,8 @@ pub enum Asked<'t> {
     Redirect(u32, bool),
     CountListener(u16),
     CountBackend(u16),
+    /// To the listener, of the backend.
+    CountReply(u16, u16),
     /// Of the listener, at the backend.
     CountOpening(u16, u16),
     CountReset(u16),

@@ -182,5 +182,12 @@ fn what_is_not_forwarded_ends_with_its_reason() {
     ]));
     let other = Memory::default();
     let asked = testify(&other, &tcp(SYN));
-    assert_eq!(asked, [Asked::MayBeVipV4(address(2), false), Asked::CountReason(Reason::NotVip)]);
+    assert_eq!(
+        asked,
+        [
+            Asked::MayBeVipV4(address(2), false),
+            Asked::MayBeMemberV4(address(1), false),
+            Asked::CountReason(Reason::NotVip)
+        ]
+    );
 }

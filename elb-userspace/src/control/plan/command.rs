@@ -9,6 +9,7 @@ use elb_common::interface::{Interface, MacKey};
 use elb_common::listener::{Listener, ListenerPool, Vip};
 use elb_common::pool::Pool;
 use elb_common::quic::ServerIdKey;
+use elb_common::reply::Reply;
 
 use super::image::{ListenerKey, RangeEntry};
 use crate::control::ring::slots::RingKind;
@@ -73,6 +74,12 @@ pub enum Command {
     PutRange(RangeEntry, Listener),
     /// Writes a word of `VIP_BITS`.
     PutVipBits(u32, u64),
+    /// Writes what a member's endpoint stands for.
+    PutReply(ListenerKey, Reply),
+    /// Removes it.
+    RemoveReply(ListenerKey),
+    /// Writes a word of `MEMBER_BITS`.
+    PutMemberBits(u32, u64),
     /// Writes a virtual address.
     PutVip(IpAddr, Vip),
     /// Removes a virtual address.

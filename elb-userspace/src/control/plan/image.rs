@@ -9,16 +9,17 @@ use elb_common::interface::{Interface, MacKey};
 use elb_common::listener::{Listener, ListenerPool, Vip};
 use elb_common::pool::Pool;
 use elb_common::quic::ServerIdKey;
+use elb_common::reply::Reply;
 use elb_common::vip_bits::VipBit;
 
 use crate::control::network::client_hops::ClientHops;
 use crate::model::ipgroup::GroupNetworks;
 use crate::model::port_range::PortPrefix;
 
-/// Where a listener for one port listens.
+/// Where a listener for one port listens, or a member that its packets are translated to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ListenerKey {
-    /// Virtual address.
+    /// Virtual address, or the member's.
     pub address: IpAddr,
     /// Port.
     pub port: u16,
@@ -63,6 +64,10 @@ pub struct Image {
     /// `CLIENT_DEFAULTS`, `CLIENT_ROUTES_V4`, `CLIENT_ROUTES_V6` and `CLIENT_ROUTE_BITS`: may be many, and are
     /// mostly those of the picture before.
     pub clients: Arc<ClientHops>,
+    /// `REPLIES_V4` and `REPLIES_V6`: what members' endpoints stand for whose answers are translated.
+    pub replies: BTreeMap<ListenerKey, Reply>,
+    /// `MEMBER_BITS`; an absent word is 0.
+    pub member_bits: BTreeMap<u32, u64>,
     /// `VIP_BITS`; an absent word is 0.
     pub vip_bits: BTreeMap<u32, u64>,
     /// `VIPS_V4` and `VIPS_V6`.
@@ -70,13 +75,11 @@ pub struct Image {
 }
 
 impl Image {
-    /// Sets the bits of the addresses that are served, and no others.
-    pub fn mark_vips(&mut self) {
-        self.vip_bits.clear();
-        for address in self.vips.keys().chain(self.listeners.keys().map(|key| &key.address)) {
-            let bit = vip_bit(*address);
-            *self.vip_bits.entry(bit.word()).or_default() |= bit.mask();
-        }
+    /// Sets the bits of the addresses that are served, and of those whose answers are translated, and no others.
+    pub fn mark_addresses(&mut self) {
+        let served = self.vips.keys().chain(self.listeners.keys().map(|key| &key.address));
+        self.vip_bits = bits(served);
+        self.member_bits = bits(self.replies.keys().map(|key| &key.address));
     }
 
     pub(super) fn listener_ids(&self) -> BTreeSet<u16> {
@@ -84,7 +87,17 @@ impl Image {
     }
 }
 
-/// The bit of an address in `VIP_BITS`.
+/// The bits of these addresses, by word.
+fn bits<'a>(addresses: impl Iterator<Item = &'a IpAddr>) -> BTreeMap<u32, u64> {
+    let mut words = BTreeMap::new();
+    for address in addresses {
+        let bit = vip_bit(*address);
+        *words.entry(bit.word()).or_default() |= bit.mask();
+    }
+    words
+}
+
+/// The bit of an address in `VIP_BITS` and `MEMBER_BITS`.
 pub(super) fn vip_bit(address: IpAddr) -> VipBit {
     match address {
         IpAddr::V4(address) => VipBit::v4(bytemuck::cast(address.octets())),

@@ -68,6 +68,10 @@ impl MapStore for Fake {
             }
             Command::PutVipBits(index, 0) => drop(image.vip_bits.remove(&index)),
             Command::PutVipBits(index, word) => drop(image.vip_bits.insert(index, word)),
+            Command::PutReply(k, v) => drop(image.replies.insert(k, v)),
+            Command::RemoveReply(k) => drop(image.replies.remove(&k)),
+            Command::PutMemberBits(index, 0) => drop(image.member_bits.remove(&index)),
+            Command::PutMemberBits(index, word) => drop(image.member_bits.insert(index, word)),
             Command::PutVip(k, v) => drop(image.vips.insert(k, v)),
             Command::RemoveVip(k) => drop(image.vips.remove(&k)),
             Command::ResetBackendCounter(_) | Command::ResetListenerCounter(_) => {}
@@ -245,7 +249,7 @@ fn picture() -> impl Strategy<Value = (Image, Vec<RingWrite>)> {
                 listen(&mut image, port, pool, is_range, group);
             }
         }
-        image.mark_vips();
+        image.mark_addresses();
         (image, rings)
     })
 }

@@ -2,16 +2,17 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use elb_common::addr::{Be32, Be128};
-use elb_common::backend::{Backend, backend_flags, mode, outer_sum};
+use elb_common::addr::{Be16, Be32, Be128};
+use elb_common::backend::{Backend, Translation, backend_flags, mode, outer_sum};
 
 use super::EncapSource;
 use crate::control::network::NextHop;
 use crate::model::Forwarding;
 
-/// The record of the backend with this address, but for what it serves.
+/// The record of the backend at this address and port (0: that of each packet), but for what it serves.
 pub(super) fn record(
     address: IpAddr,
+    port: u16,
     forwarding: Forwarding,
     next_hop: Option<NextHop>,
     encap_source: EncapSource,
@@ -52,6 +53,12 @@ pub(super) fn record(
         Forwarding::L2 => mode::L2,
         Forwarding::Ipip => ipip,
         Forwarding::Gue => gue,
+        Forwarding::Nat => {
+            let translation = Translation::new(record.address, Be16::new(port), 0);
+            record.outer_source = translation.to_words();
+            record.outer_sum = 0;
+            mode::NAT
+        }
     };
     record.set_mtu(next_hop.map_or(0, |hop| hop.mtu));
     record

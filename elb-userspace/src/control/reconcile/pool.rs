@@ -110,7 +110,8 @@ impl Reconciler {
         desired: &mut Desired,
     ) {
         let next_hop = seen.next_hop(number.address);
-        let mut record = backend::record(number.address, forwarding, next_hop, self.encap_source);
+        let mut record =
+            backend::record(number.address, number.port, forwarding, next_hop, self.encap_source);
         record.weight = standing.weight;
         record.max_connections = standing.max_connections;
         if standing.takes_new && next_hop.is_some() {

@@ -63,7 +63,7 @@ impl ReconcileInput for World {
     fn next_hop(&self, address: IpAddr) -> Option<NextHop> {
         let mac = Mac::new([2, 0, 0, 0, 0, 9]);
         let source = Some(IpAddr::from([10, 0, 0, 1]));
-        let hop = NextHop { ifindex: 2, mac, source_mac: mac, source, mtu: 1500 };
+        let hop = NextHop { ifindex: 2, mac, source_mac: mac, source, mtu: 1500, on_link: true };
         (!self.unreachable.contains(&address)).then_some(hop)
     }
 

@@ -14,8 +14,8 @@ pub(super) fn virtual_address(evidence: &Evidence) -> Finding {
 /// Whether outer headers are taken off.
 pub(super) fn decapsulation(evidence: &Evidence) -> Finding {
     match evidence.wanted.pool.forwarding {
-        Forwarding::L2 => {
-            let what = "packets have no outer header with l2";
+        forwarding @ (Forwarding::L2 | Forwarding::Nat) => {
+            let what = format!("packets have no outer header with {forwarding}");
             Finding::seen(Check::Decapsulation, Outcome::NotApplicable, what)
         }
         Forwarding::Ipip | Forwarding::Gue => through(evidence, Check::Decapsulation),

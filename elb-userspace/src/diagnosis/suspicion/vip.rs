@@ -8,7 +8,6 @@ use crate::diagnosis::evidence::Evidence;
 use crate::diagnosis::fix;
 use crate::diagnosis::report::{Finding, Outcome};
 use crate::health::{Cause, Stage};
-use crate::model::Forwarding;
 
 /// What keeps a member from answering at the virtual address, which fails with `cause`.
 pub(super) fn suspects(evidence: &Evidence, cause: &Cause) -> Vec<Finding> {
@@ -26,7 +25,7 @@ pub(super) fn suspects(evidence: &Evidence, cause: &Cause) -> Vec<Finding> {
 /// unwrapped.
 fn silent(evidence: &Evidence) -> Vec<Finding> {
     let mut suspects = vec![no_address(evidence), settings(evidence)];
-    if evidence.wanted.pool.forwarding != Forwarding::L2 {
+    if evidence.wanted.pool.forwarding.is_tunnel() {
         let place = if evidence.looks.unwraps == Some(false) { 0 } else { 1 };
         suspects.insert(place, no_unwrapping(evidence));
     }
@@ -45,7 +44,7 @@ fn no_address(evidence: &Evidence) -> Finding {
 
 /// A host that unwraps takes packets only from the load balancers that its `--from` names.
 fn other_source(evidence: &Evidence) -> String {
-    let tunnelled = evidence.wanted.pool.forwarding != Forwarding::L2;
+    let tunnelled = evidence.wanted.pool.forwarding.is_tunnel();
     let outer = evidence.way.outer.filter(|_| tunnelled);
     let text = |outer| {
         format!(

@@ -1,9 +1,11 @@
 //! Typed access to the pinned maps.
 
 mod clients;
+mod keys;
 mod live;
 mod lookups;
 mod reads;
+mod replies;
 mod sockets;
 mod tries;
 mod writes;
@@ -18,7 +20,6 @@ use aya::Ebpf;
 use aya::maps::xdp::{DevMapHash, XdpMapError};
 use aya::maps::{Array, HashMap, Map, MapData, PerCpuArray, PerCpuValues};
 use aya::util::nr_cpus;
-use elb_common::addr::{Be16, Be32, Be128};
 use elb_common::admission::{BackendState, ListenerState, connections};
 use elb_common::backend::Backend;
 use elb_common::counter::{Counter, ListenerEvents};
@@ -34,8 +35,10 @@ use elb_common::{limits, names};
 use thiserror::Error;
 
 use self::clients::ClientMaps;
+use self::keys::{key_of_v4, key_of_v6};
 use self::lookups::Lookups;
 pub(super) use self::lookups::forget_clients_in;
+use self::replies::ReplyMaps;
 use self::tries::Tries;
 use super::object::{Capacity, LoadedObject};
 use super::pins;
@@ -75,6 +78,7 @@ pub struct Maps {
     vips_v6: MapHash<[u32; 4], Vip>,
     tries: Tries,
     clients: ClientMaps,
+    replies: ReplyMaps,
     listener_states: MapArray<ListenerState>,
     listener_pools: MapArray<ListenerPool>,
     backend_states: MapArray<BackendState>,
@@ -175,6 +179,7 @@ impl Maps {
             vips_v6: take(ebpf, names::VIPS_V6)?,
             tries: Tries::take(ebpf)?,
             clients: ClientMaps::take(ebpf)?,
+            replies: ReplyMaps::take(ebpf)?,
             listener_states: take(ebpf, names::LISTENER_STATES)?,
             listener_pools: take(ebpf, names::LISTENER_POOLS)?,
             backend_states: take(ebpf, names::BACKEND_STATES)?,
@@ -223,6 +228,7 @@ impl Maps {
         self.read_addresses(&mut image)?;
         self.tries.read(&mut image)?;
         image.clients = Arc::new(self.clients.read()?);
+        self.replies.read(&mut image)?;
         self.read_host(&mut image)?;
         self.read_records(&mut image)?;
         Ok(image)
@@ -232,19 +238,11 @@ impl Maps {
     fn read_addresses(&self, image: &mut Image) -> Result<(), MapError> {
         for entry in self.listeners_v4.iter() {
             let (key, value) = entry.map_err(at(names::LISTENERS_V4))?;
-            let [a, b, c, d, high, low, protocol, _]: [u8; 8] = bytemuck::cast(key.0);
-            let address = IpAddr::from([a, b, c, d]);
-            let port = u16::from_be_bytes([high, low]);
-            image.listeners.insert(ListenerKey { address, port, protocol }, value.0);
+            image.listeners.insert(key_of_v4(key.0), value.0);
         }
         for entry in self.listeners_v6.iter() {
             let (key, value) = entry.map_err(at(names::LISTENERS_V6))?;
-            let bytes: [u8; 24] = bytemuck::cast(key.0);
-            let mut address = [0; 16];
-            address.copy_from_slice(&bytes[..16]);
-            let port = u16::from_be_bytes([bytes[16], bytes[17]]);
-            let key = ListenerKey { address: address.into(), port, protocol: bytes[18] };
-            image.listeners.insert(key, value.0);
+            image.listeners.insert(key_of_v6(key.0), value.0);
         }
         for index in 0..VIP_WORDS {
             let word = self.vip_bits.get(&index, 0).map_err(at(names::VIP_BITS))?;

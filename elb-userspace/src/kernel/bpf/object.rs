@@ -70,6 +70,9 @@ impl Capacity {
             | names::BACKENDS_NAMED
             | names::BACKEND_CENSUS
             | names::BACKEND_OPENED
+            | names::BACKEND_REPLIES
+            | names::REPLIES_V4
+            | names::REPLIES_V6
             | names::BACKEND_COUNTERS => Some(self.backends),
             names::LISTENERS_V4
             | names::LISTENERS_V6
@@ -77,6 +80,7 @@ impl Capacity {
             | names::LISTENER_POOLS
             | names::LISTENER_CENSUS
             | names::LISTENER_EVENTS
+            | names::LISTENER_REPLIES
             | names::LISTENER_COUNTERS => Some(self.listeners),
             _ => None,
         }

@@ -57,6 +57,9 @@ impl<'a> Rules<'a> {
     /// Direct server return leaves the destination port of a packet as it is.
     pub(super) fn pool_ports(&mut self, at: At, listener: &Listener, pool: &Pool) {
         if pool.any_port_enable {
+            if pool.forwarding.translates() && !matches!(listener.ports(), Ports::One(_)) {
+                self.translated_ports(at, listener, pool);
+            }
             return;
         }
         let port = match listener.ports() {
@@ -64,6 +67,9 @@ impl<'a> Rules<'a> {
             Ports::Ranges(_) => return self.many_ports(at, "a range of ports", listener, pool),
             Ports::Any => return self.many_ports(at, "any port (0)", listener, pool),
         };
+        if pool.forwarding.translates() {
+            return;
+        }
         let mut others = pool.members.iter().filter(|m| ![0, port].contains(&m.protocol_port));
         if let Some(Member { name, protocol_port, .. }) = others.next() {
             let more = match others.count() {
@@ -80,6 +86,17 @@ impl<'a> Rules<'a> {
                        remove its members' protocol_port";
             self.report(at, "protocol_port", what, fix);
         }
+    }
+
+    /// An answer is known by the one port that its member sends it from.
+    fn translated_ports(&mut self, at: At, listener: &Listener, pool: &Pool) {
+        let forwarding = pool.forwarding;
+        let what = format!(
+            "pool \"{}\" has forwarding {forwarding}, which takes one port at each listener",
+            pool.name
+        );
+        let fix = "give the listener one port, or use forwarding = \"ipip\" or \"l2\"";
+        self.report(at, key(listener), what, fix);
     }
 
     fn many_ports(&mut self, at: At, asked: &str, listener: &Listener, pool: &Pool) {

@@ -40,7 +40,7 @@ pub(super) fn of(
     let received = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
     packet.length = received - u32::try_from(ETHERNET).unwrap_or(0);
     let (egress, answer) = match outcome {
-        Outcome::Pass(_) | Outcome::Drop(_) => (None, None),
+        Outcome::Pass(_) | Outcome::Drop(_) | Outcome::HandOver => (None, None),
         Outcome::Answer(_) => (None, Reply::read(&frame, packet.source.is_ipv4())),
         Outcome::Transmit => (Some(ingress), None),
         Outcome::Redirect(index) => (Some(index), None),
@@ -329,6 +329,7 @@ impl<'t> Testimony<'_, 't> {
 fn forwarding(backend: &backend::Backend) -> String {
     match backend.mode {
         mode::L2 => "l2".to_owned(),
+        mode::NAT => "nat".to_owned(),
         mode::IPIP_V4 | mode::IPIP_V6 => "ipip".to_owned(),
         mode::GUE_V4 | mode::GUE_V6 => "gue".to_owned(),
         other => format!("#{other}"),

@@ -260,7 +260,7 @@ fn listener(mut t: Table<'_>, load_balancer: ResourceId) -> Option<(Listener, Pl
 fn pool(t: &mut Table<'_>) -> Option<Pool> {
     t.require("name", "give it one");
     t.require("protocol", "set it to TCP or UDP");
-    t.require("forwarding", "set it to l2, ipip or gue, as the members are prepared for");
+    t.require("forwarding", "set it to nat, l2, ipip or gue, as the members are prepared for");
     let name: Option<Name> = t.parsed("name");
     let id = t.parsed("id");
     let protocol = t.parsed("protocol");

@@ -7,7 +7,8 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use anyhow::{Result, ensure};
 use elb_common::addr::{Be16, Be32, Be128, Mac};
 use elb_common::admission::{GROUP_FIXED_BITS, GroupKeyV4};
-use elb_common::backend::{Backend, backend_flags, mode, outer_sum};
+use elb_common::backend::{Backend, Translation, backend_flags, mode, outer_sum};
+use elb_common::client_hop::{ClientHop, hop_kind};
 use elb_common::interface::Interface;
 use elb_common::listener::{
     CidPart, Listener, ListenerKeyV4, ListenerKeyV6, ListenerPool, algorithm, listener_flags,
@@ -15,6 +16,7 @@ use elb_common::listener::{
 };
 use elb_common::path::Memory;
 use elb_common::pool::{Pool, Ring};
+use elb_common::reply::Reply;
 use elb_common::ring::Slot;
 use elb_tests_ebpf::bench::{FRAME, Template};
 
@@ -49,6 +51,16 @@ pub enum To {
     Quic,
     /// For the members of an IP group.
     Listed,
+    /// By `nat`.
+    Nat,
+    /// IPv6 by `nat`.
+    NatV6,
+    /// The answers of a member of [`To::Nat`].
+    Back,
+    /// The answers of a member of [`To::NatV6`].
+    BackV6,
+    /// Packets of such a member that are no answers.
+    MembersOwn,
     /// An address that is not virtual.
     Foreign,
 }
@@ -70,7 +82,7 @@ const FOREIGN: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 99);
 const VIP6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 0x10);
 
 /// Each listener, on a port of its own; its place here is the number of its pool.
-const ROUTES: [(To, u16); 8] = [
+const ROUTES: [(To, u16); 10] = [
     (To::Ipip, 80),
     (To::Moving, 81),
     (To::L2, 82),
@@ -79,7 +91,14 @@ const ROUTES: [(To, u16); 8] = [
     (To::InTurn, 85),
     (To::Quic, 443),
     (To::Listed, 86),
+    (To::Nat, 87),
+    (To::NatV6, 88),
 ];
+
+/// Port of members whose packets are translated.
+const MEMBER_PORT: u16 = 8080;
+/// Number of the member whose answers are measured.
+const ANSWERS: u16 = 7;
 
 /// The IP group of those who may open connections where the listener is [`To::Listed`].
 const GROUP: u16 = 1;
@@ -156,19 +175,62 @@ impl Route {
             ..Backend::default()
         };
         backend.set_mtu(1500);
-        if self.to == To::IpipV6 {
-            let address = |a, b| Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, a, b).octets();
-            backend.address = bytemuck::cast(address(0, n));
-            backend.outer_source = bytemuck::cast(address(1, 0));
+        if self.is_v6() {
+            backend.address = bytemuck::cast(member_v6(n).octets());
+            backend.outer_source =
+                bytemuck::cast(Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 1, 0).octets());
         } else {
-            let address: Be32 = bytemuck::cast([10, 0, high, low]);
+            let address: Be32 = bytemuck::cast(member_v4(n).octets());
             let source: Be32 = bytemuck::cast([10u8, 1, 0, 1]);
             backend.address = Be128::from_raw([address.raw(), 0, 0, 0]);
             backend.outer_source = Be128::from_raw([source.raw(), 0, 0, 0]);
             backend.outer_sum = outer_sum(source, address);
         }
+        if self.translates() {
+            let translation = Translation::new(backend.address, Be16::new(MEMBER_PORT), 0);
+            (backend.mode, backend.outer_source) = (mode::NAT, translation.to_words());
+        }
         backend
     }
+
+    fn is_v6(self) -> bool {
+        matches!(self.to, To::IpipV6 | To::NatV6)
+    }
+
+    fn translates(self) -> bool {
+        matches!(self.to, To::Nat | To::NatV6)
+    }
+
+    /// What its backend number `n` stands for.
+    fn reply(self, n: u16) -> Reply {
+        let address = self.backend(n).address;
+        let vip: Be128 = if self.is_v6() {
+            bytemuck::cast(VIP6.octets())
+        } else {
+            let first: Be32 = bytemuck::cast(VIP4.octets());
+            Be128::from_raw([first.raw(), 0, 0, 0])
+        };
+        let (port, ifindex) = (Be16::new(self.port), LOOPBACK);
+        let mut reply = Reply {
+            vip,
+            port,
+            ifindex,
+            listener: self.pool,
+            backend: self.id(n),
+            ..Reply::default()
+        };
+        reply.translate_from(address, Be16::new(MEMBER_PORT));
+        reply
+    }
+}
+
+const fn member_v4(n: u16) -> Ipv4Addr {
+    let [high, low] = n.to_be_bytes();
+    Ipv4Addr::new(10, 0, high, low)
+}
+
+const fn member_v6(n: u16) -> Ipv6Addr {
+    Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, n)
 }
 
 /// What the forwarding program's maps hold; all frames leave by `ifindex`. Flow tables have so many
@@ -199,8 +261,40 @@ pub fn memory(ifindex: u32, places: u32) -> Memory {
         }
         let backends = (0..BACKENDS).map(|n| (route.id(n), route.backend(n)));
         memory.backends.extend(backends.map(|(id, backend)| (id, Backend { ifindex, ..backend })));
+        translate_back(&mut memory, route);
     }
     memory
+}
+
+/// What answers of the members of a listener by `nat` are translated by; all clients are behind one router, and
+/// others are not, as the routes of such a host mostly say.
+fn translate_back(memory: &mut Memory, route: Route) {
+    if !route.translates() {
+        return;
+    }
+    let port = Be16::new(MEMBER_PORT);
+    for (n, protocol) in (0..BACKENDS).flat_map(|n| [(n, 6), (n, 17)]) {
+        if route.is_v6() {
+            let key = ListenerKeyV6::new(bytemuck::cast(member_v6(n).octets()), port, protocol);
+            memory.replies_v6.insert(key, route.reply(n));
+        } else {
+            let key = ListenerKeyV4::new(bytemuck::cast(member_v4(n).octets()), port, protocol);
+            memory.replies_v4.insert(key, route.reply(n));
+        }
+    }
+    let mac = Mac::new(OUR_MAC);
+    let hop = ClientHop {
+        next_hop: mac,
+        source: mac,
+        ifindex: LOOPBACK,
+        largest: 1500,
+        kind: hop_kind::KNOWN,
+    };
+    memory.client_defaults = [hop; 2];
+    let near = ClientHop { kind: hop_kind::KERNEL, ..ClientHop::default() };
+    memory.client_routes_v4 = vec![(16, bytemuck::cast([10u8, 0, 0, 0]), near)];
+    memory.client_routes_v6 =
+        vec![(64, bytemuck::cast(Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, 0).octets()), near)];
 }
 
 /// Network of all clients.
@@ -243,25 +337,35 @@ fn mix(slot: u32) -> u32 {
 /// A frame of a kind, to a listener, of one of `flows` flows, and where the flow's number goes.
 pub fn template(kind: Kind, to: To, flows: u32) -> Result<Template> {
     ensure!(flows.is_power_of_two(), "{flows} flows are not a power of two");
-    let v6 = to == To::IpipV6;
-    // What is not for a virtual address has a port all the same.
-    let port = Route::all().find(|route| route.to == to).map_or(80, |route| route.port);
+    let v6 = matches!(to, To::IpipV6 | To::NatV6 | To::BackV6);
     let is_udp = matches!(kind, Kind::Udp | Kind::Quic);
     let protocol = if is_udp { 17 } else { 6 };
     let mut frame = [OUR_MAC, [2, 0, 0, 0, 0, 0xc1]].concat();
     if v6 {
+        let client = Ipv6Addr::new(0x2001, 0xdb8, 0xc, 0, 0, 0, 0, 0);
         frame.extend([0x86, 0xdd, 0x60, 0, 0, 0, 0, (FRAME - 54) as u8, protocol, 64]);
-        frame.extend(Ipv6Addr::new(0x2001, 0xdb8, 0xc, 0, 0, 0, 0, 0).octets());
-        frame.extend(VIP6.octets());
+        let ends = if to == To::BackV6 { [member_v6(ANSWERS), client] } else { [client, VIP6] };
+        frame.extend(ends.map(|address| address.octets()).concat());
     } else {
-        let destination = if to == To::Foreign { FOREIGN } else { VIP4 };
+        let client = Ipv4Addr::from(CLIENTS);
         frame.extend([8, 0, 0x45, 0, 0, (FRAME - 14) as u8, 0, 0, 0x40, 0, 64, protocol, 0, 0]);
-        frame.extend(CLIENTS);
-        frame.extend(destination.octets());
+        let ends = match to {
+            To::Back | To::MembersOwn => [member_v4(ANSWERS), client],
+            To::Foreign => [client, FOREIGN],
+            _ => [client, VIP4],
+        };
+        frame.extend(ends.map(|address| address.octets()).concat());
     }
     let transport = frame.len();
-    frame.extend([4, 0]);
-    frame.extend(port.to_be_bytes());
+    // What is not for a virtual address has a port all the same.
+    let port = Route::all().find(|route| route.to == to).map_or(80, |route| route.port);
+    let is_back = matches!(to, To::Back | To::BackV6 | To::MembersOwn);
+    let ports = match to {
+        To::Back | To::BackV6 => [MEMBER_PORT, 1024],
+        To::MembersOwn => [MEMBER_PORT + 1, 1024],
+        _ => [1024, port],
+    };
+    frame.extend(ports.map(u16::to_be_bytes).concat());
     if is_udp {
         frame.extend([0, (FRAME - transport) as u8, 0, 0]);
         // The short header of QUIC, and a connection id (RFC 9000 §17.3).
@@ -271,9 +375,10 @@ pub fn template(kind: Kind, to: To, flows: u32) -> Result<Template> {
         frame.extend([0, 0, 0, 1, 0, 0, 0, 2, 0x50, flags, 0xff, 0xff, 0, 0, 0, 0]);
     }
     frame.resize(FRAME, 0);
-    let address = if v6 { 14 + 8 + 14 } else { 14 + 12 + 2 };
+    let end = usize::from(is_back);
+    let address = if v6 { 14 + 8 + 16 * end + 14 } else { 14 + 12 + 4 * end + 2 };
     let connection_id = transport + 8 + 1 + 2;
-    let port = if kind == Kind::Quic { connection_id } else { transport };
+    let port = if kind == Kind::Quic { connection_id } else { transport + 2 * end };
     // Both addresses of IPv4 are in one word then, and each half of one of IPv6.
     let phase = if v6 { 14 + 8 } else { 14 + 12 };
     let frame = frame.try_into().expect("it has this size");

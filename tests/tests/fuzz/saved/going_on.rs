@@ -27,7 +27,14 @@ impl ReconcileInput for View {
 
     fn next_hop(&self, _: IpAddr) -> Option<NextHop> {
         let (mac, source_mac) = (Mac::new([2, 0, 0, 0, 0, 2]), Mac::new([2, 0, 0, 0, 0, 1]));
-        Some(NextHop { ifindex: INTERFACE, mac, source_mac, source: None, mtu: 1500 })
+        Some(NextHop {
+            ifindex: INTERFACE,
+            mac,
+            source_mac,
+            source: None,
+            mtu: 1500,
+            on_link: true,
+        })
     }
 
     fn interfaces(&self) -> BTreeMap<u32, Mac> {

@@ -104,7 +104,7 @@ fn reset(frame: &[u8], ip: &Ip) -> Step<Packet> {
 /// Bytes that a packet grows by.
 pub(super) fn overhead(backend: &BackendSpec) -> usize {
     match (backend.mode, backend.address) {
-        (Mode::L2, _) => 0,
+        (Mode::L2 | Mode::Nat(_), _) => 0,
         (Mode::Ipip, IpAddr::V4(_)) => 20,
         (Mode::Ipip, IpAddr::V6(_)) => 40,
         (Mode::Gue, IpAddr::V4(_)) => 20 + 8 + 4,
@@ -118,6 +118,11 @@ pub(super) fn wrap(frame: &[u8], ip: &Ip, backend: &BackendSpec, hash: u32) -> V
     bytes[0..6].copy_from_slice(&backend.mac);
     bytes[6..12].copy_from_slice(&OUR_MAC);
     hop(&mut bytes, ip);
+    if let Mode::Nat(port) = backend.mode {
+        let port = if port == 0 { u16_at(frame, ip.payload + 2) } else { port };
+        replace(&mut bytes, ip, End::Destination, backend.address, port);
+        return bytes;
+    }
     if backend.mode == Mode::L2 {
         return bytes;
     }
@@ -125,7 +130,7 @@ pub(super) fn wrap(frame: &[u8], ip: &Ip, backend: &BackendSpec, hash: u32) -> V
     let inside = if ip.source.is_ipv4() { 4 } else { 41 };
     let (next, between) = match backend.mode {
         Mode::Gue => (UDP, gue(length, inside, hash)),
-        Mode::L2 | Mode::Ipip => (inside, vec![]),
+        Mode::L2 | Mode::Ipip | Mode::Nat(_) => (inside, vec![]),
     };
     let (kind, header) = match backend.address {
         IpAddr::V4(address) => {
@@ -153,8 +158,46 @@ pub(super) fn wrap(frame: &[u8], ip: &Ip, backend: &BackendSpec, hash: u32) -> V
     bytes
 }
 
+/// One of the two ends of a packet.
+#[derive(Clone, Copy)]
+pub(super) enum End {
+    Source,
+    Destination,
+}
+
+/// The packet with another address and, where it shows one, another port; checksums follow word by word.
+pub(super) fn replace(bytes: &mut [u8], ip: &Ip, end: End, address: IpAddr, port: u16) {
+    let second = usize::from(matches!(end, End::Destination));
+    let (at, new) = match address {
+        IpAddr::V4(new) => (ip.start + 12 + 4 * second, new.octets().to_vec()),
+        IpAddr::V6(new) => (ip.start + 8 + 16 * second, new.octets().to_vec()),
+    };
+    let mut changes: Vec<(u16, u16)> = (0..new.len() / 2)
+        .map(|word| (u16_at(bytes, at + 2 * word), u16_at(&new, 2 * word)))
+        .collect();
+    bytes[at..at + new.len()].copy_from_slice(&new);
+    if address.is_ipv4() {
+        patch_all(bytes, ip.start + 10, &changes);
+    }
+    if ip.part == Part::Later {
+        return;
+    }
+    let at = ip.payload + 2 * second;
+    changes.push((u16_at(bytes, at), port));
+    bytes[at..at + 2].copy_from_slice(&port.to_be_bytes());
+    if ip.protocol == TCP {
+        patch_all(bytes, ip.payload + 16, &changes);
+    } else if u16_at(bytes, ip.payload + 6) != 0 {
+        patch_all(bytes, ip.payload + 6, &changes);
+        // RFC 768: 0 says that there is none.
+        if u16_at(bytes, ip.payload + 6) == 0 {
+            bytes[ip.payload + 6..ip.payload + 8].fill(0xff);
+        }
+    }
+}
+
 /// One hop less, and in IPv4 a checksum that says so.
-fn hop(bytes: &mut [u8], ip: &Ip) {
+pub(super) fn hop(bytes: &mut [u8], ip: &Ip) {
     if ip.source.is_ipv6() {
         bytes[ip.start + 7] -= 1;
         return;
@@ -174,8 +217,15 @@ fn gue(length: usize, inside: u8, hash: u32) -> Vec<u8> {
 
 /// The checksum at `at` after a word changed, by RFC 1624 in plain arithmetic.
 pub(super) fn patch(bytes: &mut [u8], at: usize, old: u16, new: u16) {
-    let sum = u32::from(!u16_at(bytes, at)) + u32::from(!old) + u32::from(new);
-    let sum = (sum & 0xffff) + (sum >> 16);
-    let sum = (sum & 0xffff) + (sum >> 16);
+    patch_all(bytes, at, &[(old, new)]);
+}
+
+/// The same after several words changed, each from what it was to what it is.
+fn patch_all(bytes: &mut [u8], at: usize, changes: &[(u16, u16)]) {
+    let differences = changes.iter().map(|(old, new)| u32::from(!old) + u32::from(*new));
+    let mut sum = u32::from(!u16_at(bytes, at)) + differences.sum::<u32>();
+    while sum > 0xffff {
+        sum = (sum & 0xffff) + (sum >> 16);
+    }
     bytes[at..at + 2].copy_from_slice(&(!(sum as u16)).to_be_bytes());
 }

@@ -11,7 +11,7 @@ use crate::control::plan::{Command, Image};
 use crate::kernel::bpf::Capacity;
 
 /// Every map that [`map_of`] names: the series of each is there before its first write.
-pub(super) const WRITTEN: [&str; 22] = [
+pub(super) const WRITTEN: [&str; 25] = [
     DEVMAP,
     INTERFACES,
     MORE_MACS,
@@ -27,6 +27,9 @@ pub(super) const WRITTEN: [&str; 22] = [
     LISTENERS_V4,
     LISTENERS_V6,
     PORT_RANGES,
+    REPLIES_V4,
+    REPLIES_V6,
+    MEMBER_BITS,
     CLIENT_ROUTES_V4,
     CLIENT_ROUTES_V6,
     CLIENT_ROUTE_BITS,
@@ -60,6 +63,11 @@ pub(super) const fn map_of(command: &Command) -> &'static str {
         Command::PutClientRoute(prefix, _) | Command::RemoveClientRoute(prefix) => {
             if prefix.address().is_ipv4() { CLIENT_ROUTES_V4 } else { CLIENT_ROUTES_V6 }
         }
+        Command::PutReply(key, _) | Command::RemoveReply(key) => match key.address {
+            IpAddr::V4(_) => REPLIES_V4,
+            IpAddr::V6(_) => REPLIES_V6,
+        },
+        Command::PutMemberBits(..) => MEMBER_BITS,
         Command::PutClientBits(..) => CLIENT_ROUTE_BITS,
         Command::PutClientDefault(..) => CLIENT_DEFAULTS,
         Command::PutVipBits(..) => VIP_BITS,
@@ -76,6 +84,7 @@ pub(in crate::agent) fn entries(
 ) -> Vec<(&'static str, usize, u32)> {
     let listeners =
         |is_v4| image.listeners.keys().filter(|key| key.address.is_ipv4() == is_v4).count();
+    let replies = |is_v4| image.replies.keys().filter(|key| key.address.is_ipv4() == is_v4).count();
     let vips = |is_v4| image.vips.keys().filter(|vip| vip.is_ipv4() == is_v4).count();
     let clients =
         |is_v4| image.clients.routes.keys().filter(|one| one.address().is_ipv4() == is_v4).count();
@@ -93,6 +102,8 @@ pub(in crate::agent) fn entries(
         (POOLS, image.pools.len(), limits::MAX_POOLS),
         (BACKENDS, image.backends.len(), capacity.backends),
         (SERVER_IDS, image.servers.len(), limits::MAX_SERVER_IDS),
+        (REPLIES_V4, replies(true), capacity.backends),
+        (REPLIES_V6, replies(false), capacity.backends),
         (INTERFACES, image.interfaces.len(), limits::MAX_INTERFACES),
         (MORE_MACS, image.more_macs.len(), limits::MAX_MORE_MACS),
         (RINGS, slots as usize, capacity.chunks.saturating_mul(CHUNK)),

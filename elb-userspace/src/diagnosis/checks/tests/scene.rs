@@ -18,7 +18,7 @@ pub(super) fn healthy() -> Evidence {
         enabled: true,
     };
     let mac = Mac::new([2, 0, 0, 0, 0, 11]);
-    let hop = NextHop { ifindex: 2, mac, source_mac: mac, source: None, mtu: 1600 };
+    let hop = NextHop { ifindex: 2, mac, source_mac: mac, source: None, mtu: 1600, on_link: true };
     Evidence {
         wanted: WantedMember {
             backup: None,

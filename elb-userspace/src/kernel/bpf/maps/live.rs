@@ -6,10 +6,12 @@ use std::collections::HashMap;
 use std::hash::Hash;
 
 use aya::maps::MapError as AyaError;
+use aya::maps::lpm_trie::Key;
 use elb_common::addr::{Be32, Be128, Mac};
 use elb_common::admission::{GroupKeyV4, GroupKeyV6};
 use elb_common::backend::Backend;
 use elb_common::client::{Client, ClientKey};
+use elb_common::client_hop::ClientHop;
 use elb_common::flow::{Flow, FlowKeyV4, FlowKeyV6, Stage, Visit};
 use elb_common::fragment::Fragment;
 use elb_common::interface::{Interface, MacKey};
@@ -19,6 +21,7 @@ use elb_common::path::{Memory, Tables, Written};
 use elb_common::pool::Pool;
 use elb_common::quic::ServerIdKey;
 use elb_common::reason::Reason;
+use elb_common::reply::Reply;
 use elb_common::ring::Slot;
 use elb_common::room::Claim;
 use elb_common::vip_bits::VipBit;
@@ -37,6 +40,8 @@ pub struct Live<'m> {
     scratch: Memory,
     listeners: Kept<Listener>,
     backends: Kept<Backend>,
+    replies: Kept<Reply>,
+    hops: Kept<ClientHop>,
     failed: RefCell<Option<MapError>>,
 }
 
@@ -48,6 +53,8 @@ impl<'m> Live<'m> {
             scratch: Memory { now: coarse_seconds(), ..Memory::default() },
             listeners: Kept::default(),
             backends: Kept::default(),
+            replies: Kept::default(),
+            hops: Kept::default(),
             failed: RefCell::default(),
         }
     }
@@ -89,6 +96,17 @@ impl<'m> Live<'m> {
     fn is_set(&self, bit: VipBit) -> bool {
         let word = self.read(names::VIP_BITS, self.maps.vip_bits.get(&bit.word(), 0));
         word.is_none_or(|word| bit.is_in(word))
+    }
+
+    fn is_member(&self, bit: VipBit) -> bool {
+        let word = self.read(names::MEMBER_BITS, self.maps.lookups.member_bits.get(&bit.word(), 0));
+        word.is_some_and(|word| bit.is_in(word))
+    }
+
+    /// The default way back to clients of an IP version.
+    fn client_default(&self, version: u32) -> Option<&ClientHop> {
+        let found = self.maps.lookups.client_defaults.get(&version, 0);
+        self.read(names::CLIENT_DEFAULTS, found).map(|found| self.hops.keep(found.0))
     }
 
     fn bring_listener(&self, id: u16) {
@@ -264,6 +282,40 @@ impl Tables for Live<'_> {
     fn closed(&self, listener: u16, backend: u16) {
         self.scratch.closed(listener, backend);
     }
+    fn may_be_member_v4(&self, address: Be32) -> bool {
+        self.is_member(VipBit::v4(address))
+    }
+    fn may_be_member_v6(&self, address: Be128) -> bool {
+        self.is_member(VipBit::v6(address))
+    }
+    fn reply_v4(&self, key: &ListenerKeyV4) -> Option<&Reply> {
+        let found = self.maps.lookups.replies_v4.get(&Record(*key), 0);
+        self.read(names::REPLIES_V4, found).map(|found| self.replies.keep(found.0))
+    }
+    fn reply_v6(&self, key: &ListenerKeyV6) -> Option<&Reply> {
+        let found = self.maps.lookups.replies_v6.get(&Record(*key), 0);
+        self.read(names::REPLIES_V6, found).map(|found| self.replies.keep(found.0))
+    }
+    // The bits of `CLIENT_ROUTE_BITS` only save looks: the tries answer the same without them.
+    fn client_hop_v4(&self, client: Be32) -> Option<&ClientHop> {
+        let key = Key::new(32, Record(client.raw()));
+        let found = self.maps.lookups.client_routes_v4.get(&key, 0);
+        let other = self.read(names::CLIENT_ROUTES_V4, found);
+        other.map(|found| self.hops.keep(found.0)).or_else(|| self.client_default(0))
+    }
+    fn client_hop_v6(&self, client: Be128) -> Option<&ClientHop> {
+        let key = Key::new(128, Record(client.words()));
+        let found = self.maps.lookups.client_routes_v6.get(&key, 0);
+        let other = self.read(names::CLIENT_ROUTES_V6, found);
+        other.map(|found| self.hops.keep(found.0)).or_else(|| self.client_default(1))
+    }
+    // Nor are probes: what is explained is no probe of this agent.
+    fn probed_v4(&self, key: &FlowKeyV4) -> Option<u16> {
+        self.scratch.probed_v4(key)
+    }
+    fn probed_v6(&self, key: &FlowKeyV6) -> Option<u16> {
+        self.scratch.probed_v6(key)
+    }
     // Fragments are not asked about: those that packets left behind do not matter.
     fn fragment_v4(&self, key: &FlowKeyV4) -> Option<Fragment> {
         self.scratch.fragment_v4(key)
@@ -308,6 +360,9 @@ impl Tables for Live<'_> {
     }
     fn count_backend(&self, id: u16, bytes: u64) {
         self.scratch.count_backend(id, bytes);
+    }
+    fn count_reply(&self, listener: u16, backend: u16, bytes: u64) {
+        self.scratch.count_reply(listener, backend, bytes);
     }
     fn count_opening(&self, listener: u16, backend: u16) {
         self.scratch.count_opening(listener, backend);

@@ -7,11 +7,13 @@ use aya::maps::lpm_trie::{Key, LpmTrie};
 use aya::maps::{Array, HashMap, Map, MapData};
 use elb_common::admission::{BackendState, GroupKeyV4, GroupKeyV6, ListenerState};
 use elb_common::client::{Client, ClientKey};
+use elb_common::client_hop::ClientHop;
 use elb_common::flow::{Flow, FlowKeyV4, FlowKeyV6};
-use elb_common::listener::{Listener, RangeKey};
+use elb_common::listener::{Listener, ListenerKeyV4, ListenerKeyV6, RangeKey};
 use elb_common::names;
 use elb_common::pool::PoolState;
 use elb_common::quic::ServerIdKey;
+use elb_common::reply::Reply;
 use elb_common::room::FlowTable;
 
 use super::{MapError, Record, at};
@@ -32,6 +34,12 @@ pub(super) struct Lookups {
     pub(super) flows_v6: HashMap<MapData, Record<FlowKeyV6>, Record<Flow>>,
     pub(super) client_openings: HashMap<MapData, Record<ClientKey>, Record<Client>>,
     pub(super) clients: HashMap<MapData, Record<ClientKey>, Record<Client>>,
+    pub(super) replies_v4: HashMap<MapData, Record<ListenerKeyV4>, Record<Reply>>,
+    pub(super) replies_v6: HashMap<MapData, Record<ListenerKeyV6>, Record<Reply>>,
+    pub(super) member_bits: Array<MapData, u64>,
+    pub(super) client_defaults: Array<MapData, Record<ClientHop>>,
+    pub(super) client_routes_v4: LpmTrie<MapData, Record<u32>, Record<ClientHop>>,
+    pub(super) client_routes_v6: LpmTrie<MapData, Record<[u64; 2]>, Record<ClientHop>>,
 }
 
 impl Lookups {
@@ -52,6 +60,12 @@ impl Lookups {
             flows_v6: open(directory, names::FLOWS_V6, Map::LruHashMap)?,
             client_openings: open(directory, names::CLIENT_OPENINGS, Map::LruHashMap)?,
             clients: open(directory, names::CLIENTS, Map::LruHashMap)?,
+            replies_v4: open(directory, names::REPLIES_V4, Map::HashMap)?,
+            replies_v6: open(directory, names::REPLIES_V6, Map::HashMap)?,
+            member_bits: open(directory, names::MEMBER_BITS, Map::Array)?,
+            client_defaults: open(directory, names::CLIENT_DEFAULTS, Map::Array)?,
+            client_routes_v4: open(directory, names::CLIENT_ROUTES_V4, Map::LpmTrie)?,
+            client_routes_v6: open(directory, names::CLIENT_ROUTES_V6, Map::LpmTrie)?,
         })
     }
 

@@ -1,6 +1,7 @@
 //! The writes of a plan.
 
 use super::super::clock::coarse_seconds;
+use super::keys::{Key, record_key};
 use super::*;
 
 impl MapStore for Maps {
@@ -92,6 +93,9 @@ impl MapStore for Maps {
             Command::PutVipBits(index, word) => {
                 self.vip_bits.set(*index, *word, 0).map_err(at(names::VIP_BITS))
             }
+            Command::PutReply(key, reply) => self.replies.put(key, reply),
+            Command::RemoveReply(key) => self.replies.remove(key),
+            Command::PutMemberBits(index, word) => self.replies.put_bits(*index, *word),
             Command::PutVip(IpAddr::V4(address), value) => self
                 .vips_v4
                 .insert(Record(u32::from_ne_bytes(address.octets())), Record(*value), 0)
@@ -129,25 +133,6 @@ impl Maps {
         match record_key(key) {
             Key::V4(key) => self.listeners_v4.remove(&Record(key)).map_err(at(names::LISTENERS_V4)),
             Key::V6(key) => self.listeners_v6.remove(&Record(key)).map_err(at(names::LISTENERS_V6)),
-        }
-    }
-}
-
-enum Key {
-    V4(ListenerKeyV4),
-    V6(ListenerKeyV6),
-}
-
-fn record_key(key: &ListenerKey) -> Key {
-    let port = Be16::new(key.port);
-    match key.address {
-        IpAddr::V4(address) => {
-            let address: Be32 = bytemuck::cast(address.octets());
-            Key::V4(ListenerKeyV4::new(address, port, key.protocol))
-        }
-        IpAddr::V6(address) => {
-            let address: Be128 = bytemuck::cast(address.octets());
-            Key::V6(ListenerKeyV6::new(address, port, key.protocol))
         }
     }
 }

@@ -35,6 +35,9 @@ pub struct Case {
 }
 
 const ONE_FLOW: &str = "TCP, one flow";
+const ONE_L2: &str = "l2, one flow";
+const ONE_NAT: &str = "nat, one flow";
+const NATS: &str = "nat, 1,048,576 flows";
 const ONE_SYN: &str = "SYN, one flow";
 const M: u32 = 1 << 20;
 
@@ -89,8 +92,15 @@ pub const CASES: &[Case] = &[
     case("IPv6 in IPv6, 1,048,576 flows", Kind::Data, To::IpipV6, M),
     case("gue, one flow", Kind::Data, To::Gue, 1).floors(1.4),
     case("gue, 1,048,576 flows", Kind::Data, To::Gue, M),
-    case("l2, one flow", Kind::Data, To::L2, 1),
+    case(ONE_L2, Kind::Data, To::L2, 1),
     case("l2, 1,048,576 flows", Kind::Data, To::L2, M),
+    case(ONE_NAT, Kind::Data, To::Nat, 1).times(1.15, ONE_L2),
+    case(NATS, Kind::Data, To::Nat, M).times(1.15, ONE_NAT),
+    case("nat, answers, one flow", Kind::Data, To::Back, 1).times(1.0, ONE_NAT),
+    case("nat, answers, 1,048,576 flows", Kind::Data, To::Back, M).times(0.8, NATS),
+    case("nat, SYN flood, 1,048,576 sources", Kind::Syn, To::Nat, M),
+    case("IPv6 nat, one flow", Kind::Data, To::NatV6, 1),
+    case("IPv6 nat, answers, 1,048,576 flows", Kind::Data, To::BackV6, M),
     case("TCP, access control with 300 entries, one flow", Kind::Data, To::Listed, 1).floors(2.0),
     case("SYN, access control with 300 entries, one flow", Kind::Syn, To::Listed, 1).floors(1.8),
     case("SYN, access control with 300 entries, 1,048,576 flows", Kind::Syn, To::Listed, M),
@@ -98,4 +108,5 @@ pub const CASES: &[Case] = &[
     case("flow log on: TCP, 1,048,576 flows", Kind::Data, To::Ipip, M).logged(),
     case("flow log on: SYN flood, 1,048,576 sources", Kind::Syn, To::Ipip, M).logged(),
     case("not for a virtual address: pass", Kind::Data, To::Foreign, 1 << 16).floors(0.4),
+    case("from a member, no answer: pass", Kind::Data, To::MembersOwn, 1 << 16),
 ];

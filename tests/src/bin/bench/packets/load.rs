@@ -119,7 +119,7 @@ impl Load {
             Some((_, Against::Floor)) | None => floor,
         };
         // The last packet is the first role's.
-        let answer = if case.to == To::Foreign { PASS } else { TX };
+        let answer = if matches!(case.to, To::Foreign | To::MembersOwn) { PASS } else { TX };
         let cycles = self.scale.cycles;
         self.run([self.of(case)?, against, floor, nothing], turns::packets(cycles), answer)?;
         self.turns.cycles(cycles)

@@ -105,6 +105,7 @@ impl Contender {
             Forwarding::L2 => "elb, l2",
             Forwarding::Ipip => "elb, ipip",
             Forwarding::Gue => "elb, gue",
+            Forwarding::Nat => "elb, nat",
         };
         let target = lab.service(Family::V4, PORT);
         Self::ready(name, target, Some(agent), programs, lab)

@@ -1,0 +1,39 @@
+//! Destination NAT (RFC 3022 §2): the packet gets the backend's address and port and keeps its client's, whom the
+//! backend answers through us (see [`reply`](super::super::reply)). No flow is recorded: what changes depends
+//! on listener and backend only.
+
+use super::super::translate::{self, Address, Port, end};
+use super::super::{Family, Ip, Link, Packet, Stop};
+use crate::addr::Be16;
+use crate::backend::Backend;
+use crate::reason::Reason;
+
+/// Addresses the packet to the backend.
+#[inline(always)]
+pub(super) fn rewrite<F: Family, P: Packet>(
+    packet: &mut P,
+    link: &Link,
+    ip: &Ip<F::Addr>,
+    backend: &Backend,
+) -> Result<(), Stop> {
+    let truncated = || Stop::because(Reason::Truncated);
+    let translation = backend.translation();
+    // Read again: an address that is kept until here takes too much of the BPF stack.
+    let (_, receiver) = F::addresses(packet, link.end)?;
+    let away = F::away(receiver);
+    if !ip.is_later_fragment() {
+        let old: Be16 = *packet.view(ip.payload + size_of::<Be16>()).ok_or_else(truncated)?;
+        let kept = translation.port.raw() == 0;
+        let port = if kept {
+            Port { new: old, by: away + u32::from(translation.address_sum) }
+        } else {
+            let by = away + u32::from(translation.sum) + u32::from(!old.raw());
+            Port { new: translation.port, by }
+        };
+        translate::transport::<{ end::DESTINATION }, P>(packet, ip.payload, ip.protocol, port)?;
+    }
+    let address = Address { new: &backend.address, by: away + u32::from(translation.address_sum) };
+    F::readdress::<{ end::DESTINATION }, P>(packet, link.end, &address)?;
+    *packet.view_mut(0).ok_or_else(truncated)? = backend.ethernet();
+    Ok(())
+}

@@ -1,0 +1,88 @@
+//! What members' endpoints stand for: which virtual address their answers get, where packets are translated.
+
+use std::net::IpAddr;
+
+use elb_common::addr::{Be16, Be128, Mac};
+use elb_common::reply::{Reply, reply_flags};
+
+use super::{Desired, ReconcileInput, Reconciler, protocol_number};
+use crate::control::assign::{AssignedMember, AssignedPool};
+use crate::control::plan::ListenerKey;
+use crate::model::ResourceId;
+use crate::model::{Listener, Ports};
+
+impl Reconciler {
+    /// Adds the endpoints of the members that a listener's packets go to at a virtual address, or went to not long
+    /// ago. An endpoint that another listener has already is shared with it.
+    pub(super) fn replies(
+        &self,
+        vip: IpAddr,
+        listener: &Listener,
+        seen: &impl ReconcileInput,
+        desired: &mut Desired,
+    ) {
+        let Some(assigned) = self.assignments.listeners.get(&listener.id) else { return };
+        let Ports::One(port) = listener.ports() else { return };
+        let former = assigned.former.map(|former| former.pool);
+        let pools = [Some(assigned.pool), former].into_iter().flatten();
+        let Desired { numbered, image, .. } = desired;
+        for pool in pools.filter_map(|id| self.translating(numbered.get(&id)?)) {
+            for member in pool.members.iter().filter(|member| same_version(member.address, vip)) {
+                let key = ListenerKey {
+                    address: member.address,
+                    port: if member.port == 0 { port } else { member.port },
+                    protocol: protocol_number(listener.protocol),
+                };
+                let reply = reply((vip, port), assigned.id, member, key.port, seen);
+                let found = image.replies.entry(key).or_insert(reply);
+                if (found.vip, found.port) != (reply.vip, reply.port) {
+                    found.flags |= reply_flags::SHARED;
+                }
+            }
+        }
+    }
+
+    /// The pool, if its packets are translated.
+    fn translating(&self, pool: &ResourceId) -> Option<&AssignedPool> {
+        self.assignments.pools.get(pool).filter(|pool| pool.forwarding.translates())
+    }
+}
+
+/// What a member's endpoint stands for.
+fn reply(
+    (vip, port): (IpAddr, u16),
+    listener: u16,
+    member: &AssignedMember,
+    member_port: u16,
+    seen: &impl ReconcileInput,
+) -> Reply {
+    let hop = seen.next_hop(member.address);
+    let on_link = hop.is_some_and(|hop| hop.on_link);
+    let mut reply = Reply {
+        vip: first_bytes(vip),
+        port: Be16::new(port),
+        flags: if on_link { reply_flags::ON_LINK } else { 0 },
+        ifindex: hop.map_or(0, |hop| hop.ifindex),
+        listener,
+        backend: member.id,
+        mac: hop.map_or(Mac::default(), |hop| hop.mac),
+        ..Reply::default()
+    };
+    reply.translate_from(first_bytes(member.address), Be16::new(member_port));
+    reply
+}
+
+/// An address in a record: IPv4 in the first bytes.
+fn first_bytes(address: IpAddr) -> Be128 {
+    match address {
+        IpAddr::V4(address) => {
+            let first = u32::from_ne_bytes(address.octets());
+            Be128::from_raw([first, 0, 0, 0])
+        }
+        IpAddr::V6(address) => bytemuck::cast(address.octets()),
+    }
+}
+
+const fn same_version(one: IpAddr, other: IpAddr) -> bool {
+    one.is_ipv4() == other.is_ipv4()
+}

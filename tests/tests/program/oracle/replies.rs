@@ -1,0 +1,95 @@
+//! What must become of members' answers that are translated back.
+
+use std::net::IpAddr;
+
+use elb_common::reason::Reason;
+
+use super::headers::{DatagramId, Ip, Part, datagram};
+use super::outgoing::{End, hop, replace, too_big};
+use super::{Expected, Oracle, Says, Step, addressed};
+use crate::action::{PASS, REDIRECT, TX};
+use crate::frame::OUR_MAC;
+use crate::world::*;
+
+impl Oracle {
+    /// A packet for no virtual address, with ports.
+    pub(super) fn answer(
+        &mut self,
+        frame: &[u8],
+        ip: &Ip,
+        ports: (u16, u16),
+        says: Says,
+    ) -> Step<Expected> {
+        if says == Says::New {
+            return Err(Reason::NotVip);
+        }
+        if ip.part == Part::First {
+            self.endpoint(frame, ip, ports.0, ip.protocol)?;
+            let id: DatagramId = datagram(ip);
+            self.fragments.remove(&id);
+            self.answers.insert(id, (ports.0, ip.protocol));
+        }
+        self.reply(frame, ip, ports.0, ports.1, ip.protocol)
+    }
+
+    /// What the endpoint stands for that a packet comes from.
+    fn endpoint(&self, frame: &[u8], ip: &Ip, port: u16, protocol: u8) -> Step<ReplySpec> {
+        let endpoint = (ip.source, port, protocol);
+        let reply = self.world.replies.get(&endpoint).ok_or(Reason::NotVip)?;
+        addressed(frame)?;
+        let is_members = reply.mac.is_none_or(|mac| frame[6..12] == mac);
+        if reply.interface != INGRESS || !is_members {
+            return Err(Reason::ReplyUnknown);
+        }
+        Ok(reply.clone())
+    }
+
+    pub(super) fn reply(
+        &self,
+        frame: &[u8],
+        ip: &Ip,
+        port: u16,
+        client_port: u16,
+        protocol: u8,
+    ) -> Step<Expected> {
+        let reply = self.endpoint(frame, ip, port, protocol)?;
+        let way = self.world.ways.get(&ip.destination).copied();
+        let way = way.unwrap_or(Way::Out(OTHER, MTU));
+        if way == Way::None {
+            return Err(Reason::NoRoute);
+        }
+        let probe = (client_port, reply.port, protocol) == (PROBE, port::NAT, TCP);
+        if way == Way::Local && !probe {
+            return Err(Reason::NotVip);
+        }
+        if ip.hop_limit <= 1 {
+            return Err(Reason::TtlExpired);
+        }
+        let mut bytes = frame.to_vec();
+        let mut action = PASS;
+        if let Way::Out(interface, mtu) = way {
+            if ip.end - ip.start > usize::from(mtu) {
+                return too_big(frame, ip, mtu);
+            }
+            bytes[0..6].copy_from_slice(&ROUTER_MAC);
+            bytes[6..12].copy_from_slice(&OUR_MAC);
+            action = if interface == INGRESS { TX } else { REDIRECT };
+        }
+        hop(&mut bytes, ip);
+        replace(&mut bytes, ip, End::Source, reply.vip, reply.port);
+        let counted = (way != Way::Local).then_some(());
+        Ok(Expected {
+            action,
+            bytes,
+            reason: None,
+            listener: counted.map(|()| usize::from(reply.listener)),
+            backend: counted.map(|()| reply.backend),
+            is_back: true,
+        })
+    }
+}
+
+/// The member whose packets are translated, of the version of an address.
+pub fn member_of(address: IpAddr) -> IpAddr {
+    if address.is_ipv4() { "10.0.0.25".parse().unwrap() } else { "fd00::1a".parse().unwrap() }
+}

@@ -1,0 +1,297 @@
+//! Packets that are translated to a member, and its answers, which are translated back.
+
+use std::net::IpAddr;
+
+use elb_common::reason::Reason;
+
+use crate::cases::{Case, Then, check};
+use crate::frame::*;
+use crate::oracle::member_of;
+use crate::world::*;
+
+use Then::{Back, BackByKernel, BackElsewhere, Because, Probed, To};
+
+const V4: usize = 0;
+const V6: usize = 1;
+
+fn vip(version: usize) -> IpAddr {
+    [vip4(), vip6()][version]
+}
+
+fn backend(version: usize) -> u16 {
+    [id::NAT, id::NAT_V6][version]
+}
+
+fn member(version: usize) -> String {
+    member_of(vip(version)).to_string()
+}
+
+/// A client's segment.
+fn asks(version: usize, flags: u8, data: &[u8]) -> Packet {
+    tcp(client::FAR[version], 40_000, vip(version), port::NAT, flags, data)
+}
+
+/// A client's datagram.
+fn asks_udp(version: usize, data: &[u8]) -> Packet {
+    udp(client::FAR[version], 5000, vip(version), port::NAT, data)
+}
+
+/// The member's segment to a client.
+fn answers(version: usize, to: [&str; 2], flags: u8, data: &[u8]) -> Packet {
+    tcp(&member(version), port::MEMBER, to[version].parse().unwrap(), 40_000, flags, data)
+}
+
+/// The member's datagram to a client.
+fn answers_udp(version: usize, to: [&str; 2], data: &[u8]) -> Packet {
+    udp(&member(version), port::MEMBER, to[version].parse().unwrap(), 5000, data)
+}
+
+/// The frame that the member sends.
+fn from_member(packet: &Packet) -> Vec<u8> {
+    let id = if packet.source.is_ipv4() { id::NAT } else { id::NAT_V6 };
+    let mut frame = packet.frame();
+    frame[6..12].copy_from_slice(&[2, 0, 0, 1, 0, id as u8]);
+    frame
+}
+
+fn without_checksum(mut datagram: Packet) -> Packet {
+    datagram.payload[6..8].fill(0);
+    datagram
+}
+
+/// A datagram whose checksum would be 0, and is sent as ffff therefore.
+fn summing_to_zero(make: impl Fn(&[u8]) -> Packet) -> Packet {
+    let sum = make(&[0, 0]).payload[6..8].to_vec();
+    let mut datagram = make(&sum);
+    seal(&mut datagram, 6);
+    assert_eq!(datagram.payload[6..8], [0, 0]);
+    datagram.payload[6..8].fill(0xff);
+    datagram
+}
+
+#[test]
+fn forward_in_both_versions() {
+    let mut cases = vec![];
+    for version in [V4, V6] {
+        let to = || To(backend(version));
+        cases.extend([
+            Case("syn", asks(version, SYN, b"").frame(), to()),
+            Case("data", asks(version, ACK, b"GET / HTTP/1.1").frame(), to()),
+            Case("odd data", asks(version, ACK, b"odd").frame(), to()),
+            Case("a full segment", asks(version, ACK, &[7; 1440 - 20]).frame(), to()),
+            Case("fin", asks(version, FIN | ACK, b"").frame(), to()),
+            Case("rst", asks(version, RST, b"").frame(), to()),
+            Case("datagram", asks_udp(version, b"q").frame(), to()),
+            Case("empty datagram", asks_udp(version, b"").frame(), to()),
+            Case("congestion marks stay", asks(version, ACK, b"x").tos(0xbb).frame(), to()),
+            Case("two hops left", asks(version, ACK, b"").ttl(2).frame(), to()),
+            Case(
+                "no hop left",
+                asks(version, ACK, b"").ttl(1).frame(),
+                Because(Reason::TtlExpired),
+            ),
+            Case("tagged", asks(version, SYN, b"").tagged(&[100]), to()),
+            Case("tagged twice", asks(version, SYN, b"").tagged(&[100, 200]), to()),
+            Case(
+                "a checksum of zero is sent as ffff",
+                summing_to_zero(|data| asks_udp(version, data)).frame(),
+                to(),
+            ),
+            Case(
+                "to another host's Ethernet address",
+                asks(version, SYN, b"").frame_to(FOREIGN_MAC),
+                Because(Reason::ForeignMac),
+            ),
+        ]);
+    }
+    cases.extend([
+        Case(
+            "no checksum stays none",
+            without_checksum(asks_udp(V4, b"q")).frame(),
+            To(backend(V4)),
+        ),
+        Case("options", asks(V4, ACK, b"x").options(&[1; 40]).frame(), To(backend(V4))),
+        Case(
+            "an extension header",
+            asks(V6, ACK, b"x").extensions(60, &[6, 0, 1, 4, 0, 0, 0, 0]).frame(),
+            To(backend(V6)),
+        ),
+        Case(
+            "an atomic fragment",
+            asks(V6, ACK, b"x").extensions(44, &[6, 0, 0, 0, 0, 0, 0, 9]).frame(),
+            To(backend(V6)),
+        ),
+    ]);
+    check(cases);
+}
+
+#[test]
+fn back_in_both_versions() {
+    let mut cases = vec![];
+    for version in [V4, V6] {
+        let frame = |to, flags, data: &[u8]| from_member(&answers(version, to, flags, data));
+        let packet = || answers(version, client::FAR, ACK, b"x");
+        let elsewhere = || BackElsewhere(backend(version));
+        let mut tagged = packet().tagged(&[100]);
+        tagged[6..12].copy_from_slice(&frame(client::FAR, ACK, b"")[6..12]);
+        cases.extend([
+            Case("syn-ack", frame(client::FAR, SYN | ACK, b""), elsewhere()),
+            Case("data", frame(client::FAR, ACK, b"HTTP/1.1 200 OK"), elsewhere()),
+            Case("a full segment", frame(client::FAR, ACK, &[9; 1420]), elsewhere()),
+            Case("fin", frame(client::FAR, FIN | ACK, b""), elsewhere()),
+            Case("rst", frame(client::FAR, RST | ACK, b""), elsewhere()),
+            Case("datagram", from_member(&answers_udp(version, client::FAR, b"a")), elsewhere()),
+            Case("congestion marks stay", from_member(&packet().tos(0x03)), elsewhere()),
+            Case("two hops left", from_member(&packet().ttl(2)), elsewhere()),
+            Case("no hop left", from_member(&packet().ttl(1)), Because(Reason::TtlExpired)),
+            Case("tagged", tagged, elsewhere()),
+            Case(
+                "a checksum of zero is sent as ffff",
+                from_member(&summing_to_zero(|data| answers_udp(version, client::FAR, data))),
+                elsewhere(),
+            ),
+            Case("a client nearby", frame(client::NEAR, ACK, b"x"), Back(backend(version))),
+            Case(
+                "the kernel finds the way",
+                frame(client::UNRESOLVED, ACK, b"x"),
+                BackByKernel(backend(version)),
+            ),
+            Case("no way", frame(client::LOST, ACK, b"x"), Because(Reason::NoRoute)),
+            Case(
+                "just fits the way",
+                frame(client::NARROW, ACK, &vec![1; if version == V4 { 1360 } else { 1340 }]),
+                Back(backend(version)),
+            ),
+            Case(
+                "too big for the way",
+                frame(client::NARROW, ACK, &vec![1; if version == V4 { 1361 } else { 1341 }]),
+                Because(Reason::TooBigAnswered),
+            ),
+        ]);
+    }
+    cases.extend([
+        Case(
+            "no checksum stays none",
+            from_member(&without_checksum(answers_udp(V4, client::FAR, b"q"))),
+            BackElsewhere(backend(V4)),
+        ),
+        Case(
+            "options",
+            from_member(&answers(V4, client::FAR, ACK, b"x").options(&[1; 40])),
+            BackElsewhere(backend(V4)),
+        ),
+        Case(
+            "an extension header",
+            from_member(
+                &answers(V6, client::FAR, ACK, b"x").extensions(60, &[6, 0, 1, 4, 0, 0, 0, 0]),
+            ),
+            BackElsewhere(backend(V6)),
+        ),
+    ]);
+    check(cases);
+}
+
+/// What comes from a member's address, and is no answer of it.
+#[test]
+fn what_is_no_answer_is_left_alone() {
+    let mut cases = vec![];
+    for version in [V4, V6] {
+        let far: IpAddr = client::FAR[version].parse().unwrap();
+        let other = |port, to, flags| tcp(&member(version), port, to, 40_000, flags, b"");
+        let here: IpAddr = client::HERE[version].parse().unwrap();
+        cases.extend([
+            Case(
+                "another port of the member",
+                from_member(&other(22, far, ACK)),
+                Because(Reason::NotVip),
+            ),
+            Case(
+                "the member's own connection",
+                from_member(&other(port::MEMBER, far, SYN)),
+                Because(Reason::NotVip),
+            ),
+            Case(
+                "from another Ethernet address",
+                answers(version, client::FAR, ACK, b"").frame(),
+                Because(Reason::ReplyUnknown),
+            ),
+            Case(
+                "by another interface",
+                from_member(&other(port::MEMBER_ELSEWHERE, far, ACK)),
+                Because(Reason::ReplyUnknown),
+            ),
+            Case(
+                "to another host's Ethernet address",
+                {
+                    let mut frame = from_member(&answers(version, client::FAR, ACK, b""));
+                    frame[..6].copy_from_slice(&FOREIGN_MAC);
+                    frame
+                },
+                Because(Reason::ForeignMac),
+            ),
+            Case(
+                "to this host",
+                from_member(&answers(version, client::HERE, ACK, b"")),
+                Because(Reason::NotVip),
+            ),
+            Case(
+                "to this host's probe of the virtual address",
+                from_member(&tcp(&member(version), port::MEMBER, here, PROBE, SYN | ACK, b"")),
+                Probed,
+            ),
+            Case(
+                "to the probe's port by UDP",
+                from_member(&udp(&member(version), port::MEMBER, here, PROBE, b"")),
+                Because(Reason::NotVip),
+            ),
+            Case(
+                "a stranger at the member's port",
+                tcp(client::NEAR[version], port::MEMBER, far, 40_000, ACK, b"").frame(),
+                Because(Reason::NotVip),
+            ),
+        ]);
+    }
+    check(cases);
+}
+
+#[test]
+fn fragments_follow_the_first_in_both_directions() {
+    let mut cases = vec![];
+    for (version, id) in [(V4, 7), (V6, 8)] {
+        let asked = asks_udp(version, &[5; 3000]).fragments(1208, id);
+        let names = ["first", "second", "third"];
+        for (name, part) in names.iter().zip(&asked) {
+            cases.push(Case(name, part.frame(), To(backend(version))));
+        }
+        let answered = answers_udp(version, client::FAR, &[6; 3000]).fragments(1208, id);
+        cases.push(Case(
+            "a later part of an answer before the first",
+            from_member(&answers_udp(version, client::FAR, &[6; 3000]).fragments(1208, 99)[1]),
+            Because(Reason::NotVip),
+        ));
+        for (name, part) in names.iter().zip(&answered) {
+            cases.push(Case(name, from_member(part), BackElsewhere(backend(version))));
+        }
+        let mut foreign = answered[1].frame();
+        foreign[6..12].copy_from_slice(&CLIENT_MAC);
+        cases.push(Case("from elsewhere", foreign, Because(Reason::ReplyUnknown)));
+    }
+    check(cases);
+}
+
+/// One answer spelled out by hand, so that the oracle is not the only witness.
+#[test]
+fn byte_by_byte() {
+    let mut kernel = crate::kernel::Kernel::new(&world(crate::kernel::now()).memory());
+    let ran = kernel.run(&asks(V4, SYN, b"").frame());
+    assert_eq!(ran.action, crate::kernel::TX);
+    let expected = tcp(client::FAR[V4], 40_000, member_of(vip4()), port::MEMBER, SYN, b"").ttl(60);
+    assert_eq!(ran.bytes[..6], [2, 0, 0, 1, 0, id::NAT as u8]);
+    assert_eq!(ran.bytes[14..], expected.frame()[14..]);
+    let ran = kernel.run(&from_member(&answers(V6, client::FAR, SYN | ACK, b"")));
+    assert_eq!(ran.action, crate::kernel::REDIRECT);
+    let far = client::FAR[V6].parse().unwrap();
+    let expected = tcp(&vip6().to_string(), port::NAT, far, 40_000, SYN | ACK, b"").ttl(60);
+    assert_eq!(ran.bytes[..12], [ROUTER_MAC, OUR_MAC].concat());
+    assert_eq!(ran.bytes[14..], expected.frame()[14..]);
+}
