@@ -2,6 +2,7 @@
 
 mod bridged;
 mod checking;
+mod client_maps;
 mod client_ways;
 mod cutting;
 mod descriptors;
