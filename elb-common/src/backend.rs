@@ -84,6 +84,12 @@ impl Translation {
         Self { port, address_sum, sum, flags, segment: [0; 2] }
     }
 
+    /// Whether several listeners forward to the endpoint.
+    #[inline(always)]
+    pub const fn is_shared(&self) -> bool {
+        self.flags & translation_flags::SHARED != 0
+    }
+
     /// Whether two addresses, in their first words, are on the backend's segment.
     #[inline(always)]
     pub const fn is_on_segment(&self, one: [u32; 2], other: [u32; 2]) -> bool {

@@ -24,6 +24,7 @@ mod answer;
 pub mod choose;
 mod classify;
 pub mod control;
+pub mod exception;
 mod forward;
 mod fragment;
 mod identify;
@@ -125,10 +126,13 @@ fn ip<F: Family, P: Packet, T: Tables>(
                 let back = tables.reply_error::<F, P>(packet);
                 return reply::leaves::<F, P, T>(packet, tables, back, received);
             }
-            // A SYN opens the member's own connection to someone else.
-            Err(Stop(Reason::NotVip))
-                if !transport.opens() && reply::may_be::<F, P, T>(packet, tables, link) =>
-            {
+            Err(Stop(Reason::NotVip)) => {
+                let from_member = reply::may_be::<F, P, T>(packet, tables, link);
+                // A SYN opens the member's own connection to someone else.
+                if !from_member || transport.opens() {
+                    reply::passes::<F, P, T>(packet, tables, link, &ip, from_member);
+                    return Err(Stop::because(Reason::NotVip));
+                }
                 Target::back(transport.ports.source, ip.protocol)
             }
             Err(stop) => return Err(stop),
@@ -166,6 +170,9 @@ fn forwarded<F: Family, P: Packet, T: Tables>(
     let backend = tables.backend(id).ok_or_else(|| Stop::because(Reason::UnknownBackend))?;
     if backend.mode == mode::NAT && forward::nat::is_hairpin::<F, P>(packet, link, backend) {
         return Err(Stop::because(Reason::Hairpin));
+    }
+    if backend.mode == mode::NAT && backend.translation().is_shared() {
+        tables.shares::<F, P>(packet, link, ip, (id, target.listener as u16))?;
     }
     forward::packet::<F, P, T>(packet, tables, link, ip, (id, backend), target.hash)?;
     Ok(backend.ifindex)

@@ -21,6 +21,7 @@ use super::{Packet, Stop, Tables};
 use crate::addr::{Be16, Be32, Be128};
 use crate::client::{ClientKey, Persistence};
 use crate::client_hop::ClientHop;
+use crate::exception::Exception;
 use crate::flow::{Flow, Ports, Stage, Visit};
 use crate::fragment::Fragment;
 use crate::listener::{Listener, Vip};
@@ -176,6 +177,21 @@ pub trait Family {
         port: Be16,
         protocol: u8,
     ) -> Option<&Reply>;
+    /// The flow as the member sees it.
+    fn member_key(
+        client: Self::Addr,
+        member: Self::Addr,
+        ports: Ports,
+        protocol: u8,
+    ) -> Self::FlowKey;
+    /// The address in a record, and as it lies there.
+    fn from_record(address: &Be128) -> Self::Addr;
+    /// As it lies in a record: IPv4 in the first four bytes.
+    fn to_record(address: Self::Addr) -> Be128;
+    /// What is noted of a flow at a member's endpoint.
+    fn exception<T: Tables>(tables: &T, key: &Self::FlowKey) -> Option<Exception>;
+    /// Notes it.
+    fn except<T: Tables>(tables: &T, key: &Self::FlowKey, exception: Exception);
     /// The way back to a client.
     fn client_hop<T: Tables>(tables: &T, client: Self::Addr) -> Option<&ClientHop>;
     /// Whether the address may be a virtual one.

@@ -3,9 +3,11 @@
 //! say which listener it is.
 
 use super::translate::{self, Address, Port, end, quote};
-use super::{Family, Ip, Link, Packet, Stop, Tables, classify, forward};
+use super::{Family, Ip, Link, Packet, Stop, Tables, classify, exception, forward};
 use crate::addr::Be16;
+use crate::checksum;
 use crate::client_hop::{ClientHop, hop_kind};
+use crate::exception::Exception;
 use crate::flow::Ports;
 use crate::reason::Reason;
 use crate::reply::{Reply, reply_flags};
@@ -18,6 +20,25 @@ const PROBED: u16 = 1;
 #[inline(always)]
 pub(super) fn may_be<F: Family, P: Packet, T: Tables>(packet: &P, tables: &T, link: &Link) -> bool {
     F::addresses(packet, link.end).is_ok_and(|(source, _)| F::may_be_member(tables, source))
+}
+
+/// A packet for no virtual address passes: if it is for a member's endpoint, or opens a connection from one, the
+/// answers of its flow are left alone.
+#[inline(always)]
+pub(super) fn passes<F: Family, P: Packet, T: Tables>(
+    packet: &P,
+    tables: &T,
+    link: &Link,
+    ip: &Ip<F::Addr>,
+    from_member: bool,
+) {
+    let how = if from_member { exception::passes::OWN } else { exception::passes::DIRECT };
+    let is_noted = from_member
+        || F::addresses(packet, link.end)
+            .is_ok_and(|(_, receiver)| F::may_be_member(tables, receiver));
+    if is_noted {
+        tables.passes::<F, P>(packet, link, ip, how);
+    }
 }
 
 /// An answer that was translated back.
@@ -83,7 +104,74 @@ pub(super) fn packet<F: Family, P: Packet, T: Tables>(
     if !is_from_member(packet, link, reply) {
         return Err(Stop::because(Reason::ReplyUnknown).into());
     }
-    back::<F, P, T>(packet, tables, link, ip, reply)
+    if reply.flags & reply_flags::SHARED != 0 || tables.is_excepted(reply.backend) {
+        match exception::<F, P, T>(packet, tables, ip) {
+            Some(exception) if exception.is_alone() => return Err(Stop(Reason::NotVip).into()),
+            Some(exception) => {
+                let member = Member { address: ip.source, port };
+                return back::<F, P, T>(packet, tables, link, ip, &known::<F>(&exception, member));
+            }
+            None => {}
+        }
+    }
+    back::<F, P, T>(packet, tables, link, ip, &Known::of(reply))
+}
+
+/// What is noted of the packet's flow, if it counts.
+#[inline(always)]
+fn exception<F: Family, P: Packet, T: Tables>(
+    packet: &P,
+    tables: &T,
+    ip: &Ip<F::Addr>,
+) -> Option<Exception> {
+    if ip.is_later_fragment() {
+        return None;
+    }
+    let Ports { source, destination } = *packet.view(ip.payload)?;
+    let ports = Ports { source: destination, destination: source };
+    let key = F::member_key(ip.destination, ip.source, ports, ip.protocol);
+    F::exception(tables, &key).filter(|exception| exception.is_live(tables.now()))
+}
+
+/// A member's endpoint.
+struct Member<A> {
+    address: A,
+    port: Be16,
+}
+
+/// What a client knows a member by, and what that changes.
+struct Known<'a> {
+    address: Address<'a>,
+    port: Port,
+    listener: u16,
+    backend: u16,
+}
+
+impl<'a> Known<'a> {
+    #[inline(always)]
+    fn of(reply: &'a Reply) -> Self {
+        let Reply { port, listener, backend, .. } = *reply;
+        Self {
+            address: Address { new: &reply.vip, by: u32::from(reply.address_difference) },
+            port: Port { new: port, by: u32::from(reply.difference) },
+            listener,
+            backend,
+        }
+    }
+}
+
+/// The same of an exception.
+#[inline(always)]
+fn known<F: Family>(exception: &Exception, member: Member<F::Addr>) -> Known<'_> {
+    let Exception { port, listener, backend, .. } = *exception;
+    let by = F::away(member.address) + u32::from(checksum::sum_of(&exception.vip));
+    let ports = u32::from(!member.port.raw()) + u32::from(port.raw());
+    Known {
+        address: Address { new: &exception.vip, by },
+        port: Port { new: port, by: by + ports },
+        listener,
+        backend,
+    }
 }
 
 /// Whether the frame came the way that the member's packets come. Otherwise anybody could send with a virtual
@@ -101,20 +189,18 @@ fn back<F: Family, P: Packet, T: Tables>(
     tables: &T,
     link: &Link,
     ip: &Ip<F::Addr>,
-    reply: &Reply,
+    known: &Known<'_>,
 ) -> Result<Back, NotBack> {
     let hop = way::<F, T>(tables, ip)?;
     if hop.is_local() && !tables.answers_probe::<F, P>(packet, link, ip) {
         return Err(Stop::because(Reason::NotVip).into());
     }
     address(packet, ip, hop)?;
-    let new = Address { new: &reply.vip, by: u32::from(reply.address_difference) };
-    F::readdress::<{ end::SOURCE }, P>(packet, link.end, &new)?;
+    F::readdress::<{ end::SOURCE }, P>(packet, link.end, &known.address)?;
     if !ip.is_later_fragment() {
-        let port = Port { new: reply.port, by: u32::from(reply.difference) };
-        translate::transport::<{ end::SOURCE }, P>(packet, ip.payload, ip.protocol, port)?;
+        translate::transport::<{ end::SOURCE }, P>(packet, ip.payload, ip.protocol, known.port)?;
     }
-    sent(packet, tables, hop, reply)
+    sent(packet, tables, hop, (known.listener, known.backend))
 }
 
 /// An error about a packet that a client sent to a member: who says so is the member, or a router on the way to it.
@@ -148,7 +234,7 @@ pub(super) fn error<F: Family, P: Packet, T: Tables>(
     quote::translate::<{ end::DESTINATION }, { end::SOURCE }, F, P>(
         packet, link, ip, quote, &change,
     )?;
-    sent(packet, tables, hop, reply)
+    sent(packet, tables, hop, (reply.listener, reply.backend))
 }
 
 /// The way to the receiver of a packet.
@@ -183,9 +269,8 @@ fn sent<P: Packet, T: Tables>(
     packet: &P,
     tables: &T,
     hop: &ClientHop,
-    reply: &Reply,
+    (listener, backend): (u16, u16),
 ) -> Result<Back, NotBack> {
-    let Reply { listener, backend, .. } = *reply;
     if hop.is_local() {
         return Ok(Back { ifindex: forward::KERNEL, listener: PROBED, backend: 0 });
     }

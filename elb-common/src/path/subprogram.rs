@@ -7,7 +7,9 @@ use network_types::eth::EtherType;
 use super::answer::refuse::refusal;
 use super::control::{self, Quote};
 use super::reply::{self, Back, NotBack};
-use super::{Family, Ip, Link, Packet, Stop, Tables, Target, V4, answer, forward, fragment, parse};
+use super::{
+    Family, Ip, Link, Packet, Stop, Tables, Target, V4, answer, exception, forward, fragment, parse,
+};
 use crate::interface::MacKey;
 use crate::reason::Reason;
 
@@ -163,6 +165,32 @@ pub fn reply<F: Family, P: Packet, T: Tables>(
 ) -> Result<Back, NotBack> {
     let (link, ip) = place.headers::<F, P>(packet)?;
     reply::packet::<F, P, T>(packet, tables, &link, &ip, endpoint)
+}
+
+/// Notes a packet that passes from or to the endpoint of a member.
+#[inline(always)]
+pub fn passes<F: Family, P: Packet, T: Tables>(packet: &P, tables: &T, place: Place, how: u32) {
+    if let Ok((_, ip)) = place.headers::<F, P>(packet)
+        && !ip.is_later_fragment()
+    {
+        // What is no endpoint's is not noted.
+        let _ = exception::passes::<F, P, T>(packet, tables, &ip, how);
+    }
+}
+
+/// Notes which listener a packet came by to an endpoint that several share.
+#[inline(always)]
+pub fn shares<F: Family, P: Packet, T: Tables>(
+    packet: &P,
+    tables: &T,
+    place: Place,
+    (backend, listener): (u16, u16),
+) -> Result<(), Stop> {
+    let (_, ip) = place.headers::<F, P>(packet)?;
+    if ip.is_later_fragment() || !parse::is_transport(ip.protocol) {
+        return Ok(());
+    }
+    exception::shares::<F, P, T>(packet, tables, &ip, backend, listener)
 }
 
 /// Translates an error back that is about a client's packet to a member.

@@ -12,6 +12,7 @@ use crate::admission::GroupKeyV4;
 use crate::backend::OUTER_TTL;
 use crate::client::{ClientKey, Persistence};
 use crate::client_hop::ClientHop;
+use crate::exception::Exception;
 use crate::flow::{CONNECTION_ID, Flow, FlowKeyV4, Ports, Stage, Visit};
 use crate::fragment::{self, Fragment};
 use crate::listener::{Listener, ListenerKeyV4, Vip, algorithm};
@@ -198,6 +199,31 @@ impl Family for V4 {
     #[inline(always)]
     fn reply<T: Tables>(tables: &T, address: Be32, port: Be16, protocol: u8) -> Option<&Reply> {
         tables.reply_v4(&ListenerKeyV4::new(address, port, protocol))
+    }
+
+    #[inline(always)]
+    fn member_key(client: Be32, member: Be32, ports: Ports, protocol: u8) -> FlowKeyV4 {
+        FlowKeyV4::new(client, member, ports, protocol)
+    }
+
+    #[inline(always)]
+    fn from_record(address: &Be128) -> Be32 {
+        first(address)
+    }
+
+    #[inline(always)]
+    fn to_record(address: Be32) -> Be128 {
+        Be128::from_raw([address.raw(), 0, 0, 0])
+    }
+
+    #[inline(always)]
+    fn exception<T: Tables>(tables: &T, key: &FlowKeyV4) -> Option<Exception> {
+        tables.exception_v4(key)
+    }
+
+    #[inline(always)]
+    fn except<T: Tables>(tables: &T, key: &FlowKeyV4, exception: Exception) {
+        tables.except_v4(key, exception);
     }
 
     #[inline(always)]

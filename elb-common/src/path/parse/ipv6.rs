@@ -12,6 +12,7 @@ use crate::admission::GroupKeyV6;
 use crate::backend::OUTER_TTL;
 use crate::client::{ClientKey, Persistence};
 use crate::client_hop::ClientHop;
+use crate::exception::Exception;
 use crate::flow::{CONNECTION_ID, Flow, FlowKeyV6, Ports, Stage, Visit};
 use crate::fragment::{self, Fragment};
 use crate::listener::{Listener, ListenerKeyV6, Vip, algorithm};
@@ -165,6 +166,31 @@ impl Family for V6 {
     #[inline(always)]
     fn reply<T: Tables>(tables: &T, address: Be128, port: Be16, protocol: u8) -> Option<&Reply> {
         tables.reply_v6(&ListenerKeyV6::new(address, port, protocol))
+    }
+
+    #[inline(always)]
+    fn member_key(client: Be128, member: Be128, ports: Ports, protocol: u8) -> FlowKeyV6 {
+        FlowKeyV6::new(client, member, ports, protocol)
+    }
+
+    #[inline(always)]
+    fn from_record(address: &Be128) -> Be128 {
+        *address
+    }
+
+    #[inline(always)]
+    fn to_record(address: Be128) -> Be128 {
+        address
+    }
+
+    #[inline(always)]
+    fn exception<T: Tables>(tables: &T, key: &FlowKeyV6) -> Option<Exception> {
+        tables.exception_v6(key)
+    }
+
+    #[inline(always)]
+    fn except<T: Tables>(tables: &T, key: &FlowKeyV6, exception: Exception) {
+        tables.except_v6(key, exception);
     }
 
     #[inline(always)]
