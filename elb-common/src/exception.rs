@@ -7,7 +7,7 @@
 use bytemuck::{Pod, Zeroable};
 
 use crate::addr::{Be16, Be128};
-use crate::limits::EXCEPTION_LIFETIME;
+use crate::limits::{EXCEPTION_LIFETIME, HALF_OPEN_TIMEOUT as CLOSED_LIFETIME};
 
 /// Value of `EXCEPTIONS_V4` and `EXCEPTIONS_V6`, by the flow as the member sees it: from the client to the member.
 #[repr(C)]
@@ -21,17 +21,26 @@ pub struct Exception {
     pub listener: u16,
     /// Id of the backend.
     pub backend: u16,
-    /// Zero.
-    pub reserved: u16,
+    /// Bits of [`exception_flags`].
+    pub flags: u16,
     /// When a packet from the client's side last came, in coarse monotonic seconds.
     pub seen: u32,
 }
 
+/// Bits of [`Exception::flags`].
+pub mod exception_flags {
+    /// The client has closed the connection: only its last segments are to come.
+    pub const CLOSED: u16 = 1 << 0;
+    /// Datagrams, which have no end.
+    pub const UDP: u16 = 1 << 1;
+}
+
 impl Exception {
     /// The member's packets are its own.
-    pub const fn alone(backend: u16, seen: u32) -> Self {
+    #[inline(always)]
+    pub const fn alone(backend: u16, flags: u16, seen: u32) -> Self {
         let vip = Be128::from_words([0; 2]);
-        Self { vip, port: Be16::new(0), listener: 0, backend, reserved: 0, seen }
+        Self { vip, port: Be16::new(0), listener: 0, backend, flags, seen }
     }
 
     /// Whether the member's packets are left alone.
@@ -43,7 +52,18 @@ impl Exception {
     /// Whether it counts at this second.
     #[inline(always)]
     pub const fn is_live(&self, now: u32) -> bool {
-        now.saturating_sub(self.seen) <= EXCEPTION_LIFETIME
+        let is_closed = self.flags & exception_flags::CLOSED != 0;
+        let lifetime = if is_closed { CLOSED_LIFETIME } else { EXCEPTION_LIFETIME };
+        now.saturating_sub(self.seen) <= lifetime
+    }
+
+    /// Whether another flow may have its place: it is closed, or, of datagrams, was silent for a while.
+    #[inline(always)]
+    pub const fn gives_way(&self, now: u32) -> bool {
+        let is_silent = now.saturating_sub(self.seen) > CLOSED_LIFETIME;
+        self.flags & exception_flags::CLOSED != 0
+            || self.flags & exception_flags::UDP != 0 && is_silent
+            || !self.is_live(now)
     }
 
     /// Whether it says the same as another, whenever it was seen.
@@ -68,9 +88,14 @@ mod tests {
 
     #[test]
     fn it_lives_for_a_while_and_says_one_thing() {
-        let alone = Exception::alone(3, 100);
+        let alone = Exception::alone(3, 0, 100);
         assert!(alone.is_alone() && alone.is_live(100 + EXCEPTION_LIFETIME));
         assert!(!alone.is_live(101 + EXCEPTION_LIFETIME) && alone.is_live(99));
+        assert!(!alone.gives_way(100 + EXCEPTION_LIFETIME));
+        let closed = Exception::alone(3, exception_flags::CLOSED, 100);
+        assert!(closed.gives_way(100) && closed.is_live(160) && !closed.is_live(161));
+        let datagrams = Exception::alone(3, exception_flags::UDP, 100);
+        assert!(!datagrams.gives_way(160) && datagrams.gives_way(161) && datagrams.is_live(161));
         let other = Exception { port: Be16::new(80), ..alone };
         assert!(!other.is_alone() && !other.says(&alone));
         assert!(alone.says(&Exception { seen: 7, ..alone }));

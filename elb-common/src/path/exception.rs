@@ -1,9 +1,10 @@
 //! Flows that are no answers to the listener that a member's endpoint stands for, or to none: they are noted when they
 //! pass, so that the member's packets are not translated as those are.
 
-use super::{Family, Ip, Packet, Stop, Tables};
+use super::wire::Tcp;
+use super::{Family, Ip, Packet, Stop, Tables, parse};
 use crate::addr::Be128;
-use crate::exception::Exception;
+use crate::exception::{Exception, exception_flags};
 use crate::flow::Ports;
 use crate::reason::Reason;
 use crate::reply::Reply;
@@ -34,9 +35,10 @@ pub(super) fn passes<F: Family, P: Packet, T: Tables>(
     let reply = F::reply(tables, member, ports.destination, ip.protocol)?;
     let (backend, now) = (reply.backend, tables.now());
     let key = F::member_key(client, member, ports, ip.protocol);
-    let exception = Exception::alone(backend, now);
-    if F::exception(tables, &key).is_none_or(|known| known.seen != now || !known.is_alone()) {
-        F::except(tables, &key, exception);
+    let (flags, opens) = flags(packet, ip)?;
+    let wanted = Exception::alone(backend, flags, now);
+    if F::exception(tables, &key).is_none_or(|known| changes(&known, &wanted, opens)) {
+        F::except(tables, &key, wanted);
     }
     tables.note_excepted(backend, now);
     Some(())
@@ -62,20 +64,48 @@ pub(super) fn shares<F: Family, P: Packet, T: Tables>(
     let Some(reply) = F::reply(tables, member, port, ip.protocol) else { return Ok(()) };
     let now = tables.now();
     let vip = F::to_record(ip.destination);
-    let wanted = Exception { vip, port: destination, listener, backend, reserved: 0, seen: now };
+    let (flags, opens) = flags(packet, ip).ok_or(Stop(Reason::Truncated))?;
+    let wanted = Exception { vip, port: destination, listener, backend, flags, seen: now };
     let key = F::member_key(ip.source, member, Ports { source, destination: port }, ip.protocol);
-    let known = F::exception(tables, &key).filter(|known| known.is_live(now));
-    let is_default = is_default(reply, &wanted);
-    match known {
-        Some(known) if !known.says(&wanted) => Err(Stop(Reason::TupleClash)),
-        None if is_default => Ok(()),
-        Some(known) if known.seen == now => Ok(()),
-        _ => {
-            F::except(tables, &key, wanted);
-            Ok(())
+    match F::exception(tables, &key).filter(|known| known.is_live(now)) {
+        None if is_default(reply, &wanted) => return Ok(()),
+        Some(known) if known.says(&wanted) && !changes(&known, &wanted, opens) => return Ok(()),
+        Some(known) if !known.says(&wanted) && !(opens && known.gives_way(now)) => {
+            return Err(Stop(Reason::TupleClash));
         }
+        _ => {}
     }
+    F::except(tables, &key, wanted);
+    Ok(())
 }
+
+/// What a packet says of its flow's end, and whether it may begin one.
+#[inline(always)]
+fn flags<P: Packet, A>(packet: &P, ip: &Ip<A>) -> Option<(u16, bool)> {
+    if parse::is_udp(ip.protocol) {
+        return Some((exception_flags::UDP, true));
+    }
+    let segment: &Tcp = packet.view(ip.payload)?;
+    let closes = segment.flags & (FIN | RST) != 0;
+    let opens = segment.flags & (SYN | ACK | FIN | RST) == SYN;
+    Some((if closes { exception_flags::CLOSED } else { 0 }, opens))
+}
+
+/// Whether a packet changes what is noted of its flow. One that is closed stays so until another opens.
+#[inline(always)]
+const fn changes(known: &Exception, wanted: &Exception, opens: bool) -> bool {
+    let is_closed = known.flags & exception_flags::CLOSED != 0;
+    let closes = wanted.flags & exception_flags::CLOSED != 0;
+    if is_closed && !opens {
+        return false;
+    }
+    known.seen != wanted.seen || is_closed || closes || !known.says(wanted)
+}
+
+const FIN: u8 = 0x01;
+const SYN: u8 = 0x02;
+const RST: u8 = 0x04;
+const ACK: u8 = 0x10;
 
 /// Whether the endpoint's record says what is so.
 #[inline(always)]

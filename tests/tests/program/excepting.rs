@@ -190,6 +190,33 @@ fn one_port_of_a_client_serves_one_listener_of_a_shared_endpoint() {
     assert_eq!(scene.noted(), 4);
 }
 
+/// A client's port is free for the other listener when its connection is over.
+#[test]
+fn a_port_whose_connection_was_closed_may_serve_the_other_listener() {
+    let mut scene = Scene::new(true);
+    for vip in vips() {
+        let from = Left::As(client_of(vip), CLIENT_PORT);
+        for end in [FIN | ACK, RST] {
+            let second = |flags| asks(vip, TCP, CLIENT_PORT, OTHER_PORT, flags);
+            let first = |flags| asks(vip, TCP, CLIENT_PORT, port::NAT, flags);
+            for flags in [SYN, ACK, end] {
+                assert_eq!(scene.run(&second(flags)), from);
+            }
+            // Its last segments are still its own.
+            let last = scene.run(&answers(vip, TCP, CLIENT_PORT, FIN | ACK));
+            assert_eq!(last, Left::As(vip, OTHER_PORT));
+            assert_eq!(scene.run(&second(ACK)), from);
+            assert_eq!(scene.run(&first(ACK)), Left::Dropped(Reason::TupleClash));
+            for flags in [SYN, ACK] {
+                assert_eq!(scene.run(&first(flags)), from);
+                let answer = scene.run(&answers(vip, TCP, CLIENT_PORT, ACK));
+                assert_eq!(answer, Left::As(vip, port::NAT));
+            }
+            assert_eq!(scene.run(&first(end)), from);
+        }
+    }
+}
+
 #[test]
 fn an_exception_that_was_silent_for_long_counts_no_more() {
     let mut scene = Scene::new(true);
