@@ -24,6 +24,7 @@ mod answer;
 pub mod choose;
 mod classify;
 pub mod control;
+mod ends;
 pub mod exception;
 mod forward;
 mod fragment;

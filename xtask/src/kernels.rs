@@ -22,11 +22,14 @@ pub(crate) fn run(guests: &Guests) -> Result<Tally> {
 
 /// Program runs that together ask the kernel for all that it must do for the packet path. Each
 /// loads the program anew, which takes an emulated machine seconds.
-const RUNS: [&str; 11] = [
+const RUNS: [&str; 14] = [
     "budget::",
     "forwarding::every_mode_and_version",
     "admission::a_blacklist_keeps_its_members_from_opening_flows",
     "decap::what_was_wrapped_comes_out_as_it_went_in",
+    "excepting::each_listener_of_a_shared_endpoint_gets_its_answers",
+    "translating::back_in_both_versions",
+    "translating::errors_about_answers_reach_the_member",
     "errors::senders_of_what_does_not_fit_learn_the_size_that_does",
     "fragments::fragments_go_where_the_first_went",
     "fuzz::hostile_packets_while_they_are_reported",
@@ -43,6 +46,7 @@ fn plans() -> [Plan; 2] {
         tests("l2", "lab", &["forwarding::l2_on_one_interface"]),
         tests("ipip", "lab", &["forwarding::ipip_on_one_interface"]),
         tests("gue", "lab", &["forwarding::gue_on_one_interface"]),
+        tests("nat", "lab", &["translating::on_one_interface"]),
         tests("the kernel's own tunnels", "devices", &["tunnels::"]),
     ];
     // A card spreads packets over several processors.

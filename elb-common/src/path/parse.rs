@@ -14,8 +14,8 @@ pub use transport::Transport;
 pub(super) use link::link;
 pub(super) use transport::{is_transport, is_udp, transport};
 
+use super::ends::Address;
 use super::question::Question;
-use super::translate::Address;
 use super::wire::Tcp;
 use super::{Packet, Stop, Tables};
 use crate::addr::{Be16, Be32, Be128};

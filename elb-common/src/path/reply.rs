@@ -2,7 +2,8 @@
 //! clients, and get the virtual address back. No flow is looked for: the member's address, port and protocol
 //! say which listener it is.
 
-use super::translate::{self, Address, Port, end, quote};
+use super::ends::{Address, end};
+use super::translate::{self, Port, quote};
 use super::{Family, Ip, Link, Packet, Stop, Tables, classify, exception, forward};
 use crate::addr::Be16;
 use crate::checksum;

@@ -7,25 +7,9 @@ use bytemuck::{Pod, Zeroable};
 
 use super::wire::Udp;
 use super::{Packet, Stop, parse};
-use crate::addr::{Be16, Be128};
+use crate::addr::Be16;
 use crate::checksum;
 use crate::reason::Reason;
-
-/// Which end of a packet; numbers, which the compiler resolves.
-pub mod end {
-    /// Its sender.
-    pub const SOURCE: usize = 0;
-    /// Its receiver.
-    pub const DESTINATION: usize = 1;
-}
-
-/// What an address is replaced by.
-pub struct Address<'a> {
-    /// IPv4 in the first four bytes.
-    pub new: &'a Be128,
-    /// What it adds to the sum of an IPv4 header.
-    pub by: u32,
-}
 
 /// What a port is replaced by.
 #[derive(Clone, Copy)]
@@ -35,9 +19,6 @@ pub(super) struct Port {
     /// What address and port add to the sum of TCP or UDP.
     pub(super) by: u32,
 }
-
-/// What an IPv4 header's sum has less when its time to live is one less.
-pub(super) const HOP: u32 = (!0x0100_u16.to_be()) as u32;
 
 /// The first 18 bytes of a TCP header (RFC 9293 §3.1).
 #[repr(C)]

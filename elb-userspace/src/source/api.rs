@@ -53,9 +53,7 @@ impl ApiSettings {
 /// Reads `[api]`; `None` if anything in it is wrong.
 pub(super) fn read(mut table: Table<'_>) -> Option<ApiSettings> {
     let t = &mut table;
-    t.require("forwarding", "set it to l2, ipip or gue, as the members are prepared for");
     let listen = t.parsed_as("listen", ("an address and a port", "127.0.0.1:9443"));
-    let forwarding = t.parsed("forwarding");
     let (tls_certificate, tls_key) = t.certificate_and_key();
     let (subnets, is_right) = subnet::read_all(t.tables("subnet", label_of));
     if !is_right {
@@ -67,7 +65,7 @@ pub(super) fn read(mut table: Table<'_>) -> Option<ApiSettings> {
         tls_key,
         keys: t.path("keys"),
         store: t.path("store"),
-        forwarding: forwarding.unwrap_or(Forwarding::L2),
+        forwarding: t.parsed_or("forwarding", Forwarding::Nat),
         announce: t.parsed_or("announce", Announce::Arp),
         subnets,
     };
@@ -105,6 +103,7 @@ mod tests {
     fn it_listens_on_loopback_and_keeps_its_files_in_the_state_directory() {
         let api = of("[api]\nforwarding = \"ipip\"").unwrap().unwrap();
         assert_eq!((api.listen, api.forwarding), (ApiSettings::LISTEN, Forwarding::Ipip));
+        assert_eq!(of("[api]").unwrap().unwrap().forwarding, Forwarding::Nat);
         assert_eq!(api.store_file(Path::new("/s")), Path::new("/s/store.db"));
         assert_eq!(api.keys_file(Path::new("/s")), Path::new("/s/api-keys.json"));
     }
@@ -117,7 +116,6 @@ mod tests {
         let pool = "[[pool]]\nname = \"p\"\nprotocol = \"TCP\"\nforwarding = \"l2\"";
         for (wrong, said) in [
             (far.to_owned(), "could be read on the network"),
-            ("[api]".to_owned(), "forwarding is missing"),
             ("[api]\nforwarding = \"l2\"\ntls_key = \"/k\"".to_owned(), "without tls_certificate"),
             ("[api]\nforwarding = \"l2\"\nstore = \"x\"".to_owned(), "is not an absolute path"),
             (format!("[api]\nforwarding = \"l2\"\n{pool}"), "has its resources in the store"),

@@ -2,7 +2,8 @@
 //! backend answers through us (see [`reply`](super::super::reply)). No flow is recorded: what changes depends
 //! on listener and backend only.
 
-use super::super::translate::{self, Address, Port, end, quote};
+use super::super::ends::{Address, end};
+use super::super::translate::{self, Port, quote};
 use super::super::{Family, Ip, Link, Packet, Stop};
 use crate::addr::Be16;
 use crate::backend::Backend;

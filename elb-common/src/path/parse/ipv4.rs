@@ -2,8 +2,8 @@
 
 use network_types::ip::IpProto;
 
+use super::super::ends::{Address, HOP, end};
 use super::super::question::QuestionV4;
-use super::super::translate::{Address, HOP, end};
 use super::super::wire::{Ipv4, Tcp};
 use super::super::{Outcome, Packet, Stop, Tables, answer};
 use super::{Family, Ip, Link, Transport, part};

@@ -2,8 +2,8 @@
 
 use network_types::ip::IpProto;
 
+use super::super::ends::{Address, end};
 use super::super::question::QuestionV6;
-use super::super::translate::{Address, end};
 use super::super::wire::{Ipv6, Tcp};
 use super::super::{Outcome, Packet, Stop, Tables, answer};
 use super::{Family, Ip, Link, Transport, extension, is_transport, part};

@@ -5,9 +5,10 @@
 //! address changes; ICMPv6 covers its own addresses as well.
 
 use super::super::control::Quote;
+use super::super::ends::Address;
 use super::super::wire::{Icmp, IcmpError};
 use super::super::{Family, Ip, Link, Packet, Stop, parse};
-use super::{Address, Port};
+use super::Port;
 use crate::addr::Be16;
 use crate::checksum;
 use crate::reason::Reason;
