@@ -373,6 +373,12 @@ impl Shape {
             names::FRAGMENTS_V4 => (LruHash, 16, 16, limits::MAX_FRAGMENTS),
             names::FRAGMENTS_V6 => (LruHash, 40, 16, limits::MAX_FRAGMENTS),
             names::ERRORS_SENT => (PerCpuArray, 4, 8, 2),
+            names::REPLIES_V4 => (Hash, 8, 40, 0),
+            names::REPLIES_V6 => (Hash, 24, 40, 0),
+            names::MEMBER_BITS => (Array, 4, 8, elb_common::vip_bits::VIP_WORDS),
+            names::EXCEPTIONS_V4 => (LruHash, 16, 28, limits::MAX_EXCEPTIONS),
+            names::EXCEPTIONS_V6 => (LruHash, 40, 28, limits::MAX_EXCEPTIONS),
+            names::EXCEPTED => (Array, 4, 4, 0),
             names::CLIENT_DEFAULTS => (Array, 4, 20, CLIENT_DEFAULTS),
             names::CLIENT_ROUTES_V4 => (LpmTrie, 8, 20, limits::MAX_CLIENT_ROUTES),
             names::CLIENT_ROUTES_V6 => (LpmTrie, 20, 20, limits::MAX_CLIENT_ROUTES),
@@ -381,7 +387,10 @@ impl Shape {
             names::INTERFACE_MACS => (Array, 4, 12, limits::MAX_INTERFACES),
             names::MORE_MACS => (Hash, 16, 4, limits::MAX_MORE_MACS),
             names::DEVMAP => (DevMapHash, 4, 8, limits::MAX_INTERFACES),
-            names::LISTENER_COUNTERS | names::BACKEND_COUNTERS => (PerCpuArray, 4, 16, 0),
+            names::LISTENER_COUNTERS
+            | names::BACKEND_COUNTERS
+            | names::LISTENER_REPLIES
+            | names::BACKEND_REPLIES => (PerCpuArray, 4, 16, 0),
             names::LISTENER_EVENTS => (PerCpuArray, 4, 128, 0),
             names::BACKEND_OPENED => (PerCpuArray, 4, 8, 0),
             names::REASON_COUNTERS => (PerCpuArray, 4, 16, elb_common::reason::REASONS),

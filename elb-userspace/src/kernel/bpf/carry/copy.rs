@@ -33,7 +33,9 @@ pub(super) fn is_copied(name: &str) -> bool {
 }
 
 /// Values that are added up. Each is of whole words.
-const COUNTERS: [&str; 5] = [
+const COUNTERS: [&str; 7] = [
+    names::LISTENER_REPLIES,
+    names::BACKEND_REPLIES,
     names::LISTENER_COUNTERS,
     names::LISTENER_EVENTS,
     names::BACKEND_COUNTERS,
