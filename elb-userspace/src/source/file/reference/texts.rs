@@ -86,7 +86,7 @@ pub(super) const SECTIONS: &[Section] = &[
             key("tls_key", "PEM file with the key of the certificate.", r#""/etc/elb/api.key""#),
             key("keys", "File with the keys of clients, which `elb key` writes.", r#""/etc/elb/api-keys.json""#).or("`api-keys.json` in `state_dir`"),
             key("store", "File that keeps the resources (SQLite).", r#""/var/lib/elb/store.db""#).or("`store.db` in `state_dir`"),
-            key("forwarding", "How packets reach the members of all its pools, see `forwarding` of a pool.", r#""ipip""#).or("`nat`"),
+            key("forwarding", "How packets reach the members of all its pools, see `forwarding` of a pool.", r#""ipip""#),
             key("announce", "As `announce` of a load balancer, for all that the API makes.", r#""none""#),
             key("subnet", "Subnets from which load balancers get addresses, see `[[api.subnet]]`.", "[[api.subnet]]"),
         ],
