@@ -4,31 +4,26 @@
 //! A rule for TCP also compares the source, so that a service at another address of this host keeps its route.
 //! One for UDP does not: a server that takes datagrams at any address has none yet when the kernel chooses the
 //! route, and the kernel asks no second time.
-#![expect(
-    clippy::wildcard_enum_match_arm,
-    reason = "the kernel reports more than is asked; the attributes of interest are picked out"
-)]
 
-use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+mod found;
+mod rule;
 
-use rtnetlink::RouteMessageBuilder;
-use rtnetlink::packet_route::AddressFamily;
-use rtnetlink::packet_route::IpProtocol;
-use rtnetlink::packet_route::route::{RouteAddress, RouteAttribute, RouteHeader, RouteMessage};
-use rtnetlink::packet_route::rule::{RuleAction, RuleAttribute, RuleMessage, RulePortRange};
+use std::net::{IpAddr, Ipv4Addr};
+
+use rtnetlink::packet_route::route::{RouteAttribute, RouteMessage};
+use rtnetlink::packet_route::rule::RuleMessage;
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 
+use self::found::{Found, gateways, route_by, writable};
+pub use self::rule::AnswerRule;
+use self::rule::read;
 use super::BackendError;
 use super::plan::Host;
 use super::report::Step;
-use super::service_port::{PortText, ServicePort};
+use super::service_port::ServicePort;
 use crate::kernel::net::links::{ANSWERS_TABLE as TABLE, Address, Link, Netlink};
-use crate::model::transport::TransportProtocol;
-
-/// Before the rules of the main tables; after that of local addresses, which no rule precedes.
-const PRIORITY: u32 = 91;
+use crate::model::ipgroup::Cidr;
 
 /// Which answers go through which load balancer.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -88,177 +83,6 @@ pub(super) fn check(via: &[IpAddr]) -> Result<(), BackendError> {
         }
     }
     Ok(())
-}
-
-/// A rule by which answers take the table.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema)]
-#[schemars(with = "String")]
-pub struct AnswerRule {
-    /// IPv6, or else IPv4.
-    pub is_v6: bool,
-    /// The source of answers; none: any.
-    pub source: Option<IpAddr>,
-    /// Their source ports.
-    pub port: ServicePort,
-}
-
-impl AnswerRule {
-    /// The rules for services at these addresses.
-    fn all(is_v6: bool, addresses: &[IpAddr], ports: &[ServicePort]) -> Vec<Self> {
-        let sources = |port: &ServicePort| match port.protocol {
-            TransportProtocol::Tcp => addresses.iter().copied().map(Some).collect(),
-            TransportProtocol::Udp => vec![None],
-        };
-        let rules = |port: &ServicePort| -> Vec<Self> {
-            let port = *port;
-            sources(&port).into_iter().map(|source| Self { is_v6, source, port }).collect()
-        };
-        ports.iter().flat_map(rules).collect()
-    }
-
-    fn message(self) -> RuleMessage {
-        let mut rule = RuleMessage::default();
-        rule.header.family = family(self.is_v6);
-        rule.header.action = RuleAction::ToTable;
-        let protocol = match self.port.protocol {
-            TransportProtocol::Tcp => IpProtocol::Tcp,
-            TransportProtocol::Udp => IpProtocol::Udp,
-        };
-        let (start, end) = (self.port.ports.start_port(), self.port.ports.end_port());
-        rule.attributes = vec![
-            RuleAttribute::Priority(PRIORITY),
-            // Packets of this host's own, not what it forwards.
-            RuleAttribute::Iifname("lo".to_owned()),
-            RuleAttribute::IpProtocol(protocol),
-            RuleAttribute::SourcePortRange(RulePortRange { start, end }),
-            RuleAttribute::Table(TABLE),
-        ];
-        if let Some(source) = self.source {
-            rule.header.src_len = if self.is_v6 { 128 } else { 32 };
-            rule.attributes.push(RuleAttribute::Source(source));
-        }
-        rule
-    }
-
-    /// Whether a rule of the kernel's is this one.
-    fn is(self, found: &RuleMessage) -> bool {
-        let wanted = self.message();
-        let (here, there) = (&wanted.header, &found.header);
-        here.family == there.family
-            && here.src_len == there.src_len
-            && wanted.attributes.iter().all(|one| found.attributes.contains(one))
-    }
-}
-
-impl fmt::Display for AnswerRule {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let version = if self.is_v6 { "ip -6" } else { "ip" };
-        write!(f, "{version} rule")?;
-        if let Some(source) = self.source {
-            write!(f, " from {source}")?;
-        }
-        let (protocol, ports) = (self.port.protocol.name(), PortText(self.port.ports));
-        write!(f, " iif lo ipproto {protocol} sport {ports} lookup {TABLE}")
-    }
-}
-
-impl Serialize for AnswerRule {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
-const fn family(is_v6: bool) -> AddressFamily {
-    if is_v6 { AddressFamily::Inet6 } else { AddressFamily::Inet }
-}
-
-/// What the kernel has for answers of one version of IP.
-struct Found {
-    /// The next hops of the main table's default route that counts; more than one share the packets.
-    default: Vec<IpAddr>,
-    /// Our table's route.
-    route: Option<RouteMessage>,
-    /// The rules that choose our table.
-    rules: Vec<RuleMessage>,
-}
-
-impl Found {
-    fn look(netlink: &Netlink, is_v6: bool) -> Result<Self, BackendError> {
-        let routes = netlink.routes(is_v6)?;
-        let is_default = |route: &&RouteMessage| route.header.destination_prefix_length == 0;
-        let mut main: Vec<&RouteMessage> =
-            routes.iter().filter(is_default).filter(|route| table(route) == MAIN).collect();
-        main.sort_by_key(|route| metric(route));
-        let least = main.first().map(|route| metric(route));
-        let main = main.into_iter().filter(|route| Some(metric(route)) == least);
-        let default = main.flat_map(gateways).collect();
-        let route = routes.iter().filter(is_default).find(|route| table(route) == TABLE).cloned();
-        let mut rules = netlink.rules(is_v6)?;
-        rules.retain(|rule| rule.attributes.contains(&RuleAttribute::Table(TABLE)));
-        Ok(Self { default, route, rules })
-    }
-
-    fn has(&self, rule: AnswerRule) -> bool {
-        self.rules.iter().any(|found| rule.is(found))
-    }
-
-    fn gateway(&self) -> Option<IpAddr> {
-        self.route.as_ref().and_then(|route| gateways(route).first().copied())
-    }
-
-    /// Whether all answers go there by themselves.
-    fn leads_to(&self, via: IpAddr) -> bool {
-        self.default == [via]
-    }
-}
-
-const MAIN: u32 = RouteHeader::RT_TABLE_MAIN as u32;
-
-fn table(route: &RouteMessage) -> u32 {
-    let long = route.attributes.iter().find_map(|attribute| match attribute {
-        RouteAttribute::Table(table) => Some(*table),
-        _ => None,
-    });
-    long.unwrap_or_else(|| route.header.table.into())
-}
-
-fn metric(route: &RouteMessage) -> u32 {
-    let metric = route.attributes.iter().find_map(|attribute| match attribute {
-        RouteAttribute::Priority(metric) => Some(*metric),
-        _ => None,
-    });
-    metric.unwrap_or_default()
-}
-
-fn gateways(route: &RouteMessage) -> Vec<IpAddr> {
-    let of = |attributes: &[RouteAttribute]| -> Vec<IpAddr> {
-        let gateway = |attribute: &RouteAttribute| match attribute {
-            RouteAttribute::Gateway(RouteAddress::Inet(v4)) => Some(IpAddr::V4(*v4)),
-            RouteAttribute::Gateway(RouteAddress::Inet6(v6)) => Some(IpAddr::V6(*v6)),
-            _ => None,
-        };
-        attributes.iter().filter_map(gateway).collect()
-    };
-    let mut all = of(&route.attributes);
-    for attribute in &route.attributes {
-        if let RouteAttribute::MultiPath(hops) = attribute {
-            all.extend(hops.iter().flat_map(|hop| of(&hop.attributes)));
-        }
-    }
-    all
-}
-
-fn route_by(via: IpAddr, interface: u32) -> RouteMessage {
-    match via {
-        IpAddr::V4(v4) => {
-            let route = RouteMessageBuilder::<Ipv4Addr>::new().gateway(v4);
-            route.output_interface(interface).table_id(TABLE).build()
-        }
-        IpAddr::V6(v6) => {
-            let route = RouteMessageBuilder::<Ipv6Addr>::new().gateway(v6);
-            route.output_interface(interface).table_id(TABLE).build()
-        }
-    }
 }
 
 /// What is to be done for answers.
@@ -527,31 +351,6 @@ impl AnswerUndo {
     }
 }
 
-/// A route of the kernel's without what it only reports.
-fn writable(mut route: RouteMessage) -> RouteMessage {
-    route.header.flags = Default::default();
-    route.attributes.retain(|attribute| !matches!(attribute, RouteAttribute::CacheInfo(_)));
-    route
-}
-
-/// What a rule of the kernel's means; none, if it is not one of ours.
-fn read(message: &RuleMessage) -> Option<AnswerRule> {
-    let is_v6 = message.header.family == AddressFamily::Inet6;
-    let (mut source, mut protocol, mut ports) = (None, None, None);
-    for attribute in &message.attributes {
-        match attribute {
-            RuleAttribute::Source(address) => source = Some(*address),
-            RuleAttribute::IpProtocol(IpProtocol::Tcp) => protocol = Some(TransportProtocol::Tcp),
-            RuleAttribute::IpProtocol(IpProtocol::Udp) => protocol = Some(TransportProtocol::Udp),
-            RuleAttribute::SourcePortRange(range) => ports = Some(*range),
-            _ => {}
-        }
-    }
-    let (protocol, ports) = (protocol?, ports?);
-    let ports = crate::model::port_range::PortRange::new(ports.start, ports.end).ok()?;
-    Some(AnswerRule { is_v6, source, port: ServicePort { protocol, ports } })
-}
-
 /// Why answers do not go where a set-up says; none: they do.
 pub(super) fn fault(netlink: &Netlink, answers: &Answers) -> Result<Option<String>, BackendError> {
     for via in &answers.via {
@@ -587,7 +386,6 @@ pub(super) fn fault(netlink: &Netlink, answers: &Answers) -> Result<Option<Strin
 
 /// Whether `other` is in the network of an address.
 fn covers(address: IpAddr, prefix: u8, other: IpAddr) -> bool {
-    use crate::model::ipgroup::Cidr;
     let network = Cidr::of(address, prefix);
     network.is_some() && network == Cidr::of(other, prefix)
 }

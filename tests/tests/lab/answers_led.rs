@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use elb_tests::{
-    address::{Families, Family, Host, Network},
+    address::{Families, Family},
     agent::Agent,
     client::{Load, UdpFlows, download, http_requests, upload},
     config::{Config, Forwarding, Pool, Protocol},
@@ -30,7 +30,7 @@ fn answers_come_back_although_the_default_route_is_another() -> Result<()> {
     let lab = Lab::builder().two_armed().backends(2).families(Families::Both).start()?;
     lab.lb_forwards()?;
     let before = ways(&lab)?;
-    lead_answers(&lab)?;
+    lab.backends_up(Forwarding::Nat)?;
     serves(&lab)?;
 
     let after = ways(&lab)?;
@@ -39,31 +39,11 @@ fn answers_come_back_although_the_default_route_is_another() -> Result<()> {
         assert_eq!(before != after, is_of_service, "{what}: {before} {after}");
     }
     for index in 0..lab.backends().len() {
+        let status = elb(&lab, index, "status")?;
+        assert!(!status.contains("problem"), "{status}");
         elb(&lab, index, "down --all")?;
     }
     assert_eq!(ways(&lab)?, before);
-    Ok(())
-}
-
-/// Clients on the members' own segment: without rules, members would answer them directly.
-#[test]
-fn neighbours_of_the_members_are_served_too() -> Result<()> {
-    let lab = Lab::builder().backends(2).families(Families::Both).start()?;
-    // Until it is known where a client is, the kernel finds it.
-    lab.lb_forwards()?;
-    lead_answers(&lab)?;
-    serves(&lab)
-}
-
-fn lead_answers(lab: &Lab) -> Result<()> {
-    let via = FAMILIES.map(|family| Network::Back.address(family, Host::LoadBalancer));
-    let options = via.map(|via| format!("--via {via}")).join(" ");
-    let up = format!("up --mode nat {options} --port {HTTP_PORT} --port {ECHO_PORT}/udp");
-    for index in 0..lab.backends().len() {
-        let said = elb(lab, index, &up)?;
-        assert!(said.contains("lookup"), "{said}");
-        elb(lab, index, "status")?;
-    }
     Ok(())
 }
 

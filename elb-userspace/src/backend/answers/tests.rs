@@ -1,5 +1,7 @@
 //! What needs no kernel: which rules there are to be, and how they compare with the kernel's.
 
+use rtnetlink::packet_route::rule::RuleAttribute;
+
 use super::*;
 
 fn addresses(texts: &[&str]) -> Vec<IpAddr> {

@@ -26,7 +26,12 @@ fn judge(to: IpAddr, asked: &InspectRequest, facts: &Facts) -> Option<Part> {
         && port.is_none_or(|port| answers.ports.is_empty() || answers.lead(port))
     {
         return Some(match &recorded.answers_fault {
-            Some(fault) => Part::fail(fault).fix("elb backend up, as before"),
+            Some(fault) => {
+                let ports: String =
+                    answers.ports.iter().map(|port| format!(" --port {port}")).collect();
+                let fix = format!("elb backend up --mode nat --via {via}{ports}{}", facts.place);
+                Part::fail(fault).fix(fix)
+            }
             None => Part::pass(format!("answers to clients go through {via}")),
         });
     }
