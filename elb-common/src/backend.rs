@@ -65,8 +65,9 @@ pub struct Translation {
     pub sum: u16,
     /// Bits of [`translation_flags`].
     pub flags: u16,
-    /// Zero.
-    pub reserved: [u32; 2],
+    /// Mask of the segment that the backend shares with this host, as it lies in memory, of IPv6 that of the first 64
+    /// bits: its clients there are answered without us. Zero: there is none.
+    pub segment: [u32; 2],
 }
 
 /// Bits of [`Translation::flags`].
@@ -80,7 +81,20 @@ impl Translation {
     pub const fn new(address: Be128, port: Be16, flags: u16) -> Self {
         let address_sum = checksum::sum_of(&address);
         let sum = checksum::fold(address_sum as u32 + port.raw() as u32);
-        Self { port, address_sum, sum, flags, reserved: [0; 2] }
+        Self { port, address_sum, sum, flags, segment: [0; 2] }
+    }
+
+    /// Whether several listeners forward to the endpoint.
+    #[inline(always)]
+    pub const fn is_shared(&self) -> bool {
+        self.flags & translation_flags::SHARED != 0
+    }
+
+    /// Whether two addresses, in their first words, are on the backend's segment.
+    #[inline(always)]
+    pub const fn is_on_segment(&self, one: [u32; 2], other: [u32; 2]) -> bool {
+        let [first, second] = self.segment;
+        first != 0 && (one[0] ^ other[0]) & first == 0 && (one[1] ^ other[1]) & second == 0
     }
 
     /// As it lies in a record.
@@ -214,7 +228,7 @@ mod tests {
         assert_eq!(offset_of!(Backend, max_connections), 60);
         assert_eq!((size_of::<Translation>(), align_of::<Translation>()), (16, 4));
         assert_eq!((offset_of!(Translation, address_sum), offset_of!(Translation, sum)), (2, 4));
-        assert_eq!((offset_of!(Translation, flags), offset_of!(Translation, reserved)), (6, 8));
+        assert_eq!((offset_of!(Translation, flags), offset_of!(Translation, segment)), (6, 8));
     }
 
     #[test]

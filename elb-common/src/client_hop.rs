@@ -39,6 +39,12 @@ pub mod hop_kind {
 }
 
 impl ClientHop {
+    /// Whether the address is this host's own.
+    #[inline(always)]
+    pub const fn is_local(&self) -> bool {
+        self.kind == hop_kind::LOCAL
+    }
+
     /// `next_hop` and `source` as they follow each other in a frame, in words.
     #[inline(always)]
     pub fn ethernet(&self) -> [Be32; 3] {

@@ -51,6 +51,12 @@ pub const MAX_PROBES: u32 = 1 << 15;
 /// Ring slots of all pools together. *Settable.* 8 bytes each (4 in `RINGS`, 4 in `RINGS_SEEN`);
 /// the default holds 127 pools with rings of 65,537 slots.
 pub const MAX_SLOTS: u32 = 1 << 23;
+/// Flows that are exceptions at members' endpoints, of each IP version. About 80 bytes (IPv4) and 112 bytes (IPv6)
+/// each, all allocated when the map is made.
+pub const MAX_EXCEPTIONS: u32 = 1 << 14;
+/// Seconds for which a flow without a packet from its client's side is an exception: as long as Linux leaves a silent
+/// connection alone (`tcp_keepalive_time`).
+pub const EXCEPTION_LIFETIME: u32 = 7200;
 /// Ways back to clients of each IP version that differ from the default. About 64 bytes each, allocated when
 /// they are needed.
 pub const MAX_CLIENT_ROUTES: u32 = 1 << 16;

@@ -84,6 +84,12 @@ pub const REPLIES_V4: &str = "REPLIES_V4";
 pub const REPLIES_V6: &str = "REPLIES_V6";
 /// Bits of all their addresses, of both families.
 pub const MEMBER_BITS: &str = "MEMBER_BITS";
+/// IPv4 flows that are exceptions at members' endpoints.
+pub const EXCEPTIONS_V4: &str = "EXCEPTIONS_V4";
+/// IPv6 flows that are exceptions at members' endpoints.
+pub const EXCEPTIONS_V6: &str = "EXCEPTIONS_V6";
+/// Until when each backend may have exceptions.
+pub const EXCEPTED: &str = "EXCEPTED";
 /// Answers that were translated back, by listener.
 pub const LISTENER_REPLIES: &str = "LISTENER_REPLIES";
 /// Answers that were translated back, by backend.
@@ -151,12 +157,15 @@ pub const DECAP_SET: &str = "DECAP_SET";
 pub const DECAP_COUNTERS: &str = "DECAP_COUNTERS";
 
 /// Those of [`MAPS`] that came after others of this version did: an older agent's maps lack them.
-pub const LATER_MAPS: [&str; 11] = [
+pub const LATER_MAPS: [&str; 14] = [
     CLIENT_OPENINGS,
     CLIENTS,
     REPLIES_V4,
     REPLIES_V6,
     MEMBER_BITS,
+    EXCEPTIONS_V4,
+    EXCEPTIONS_V6,
+    EXCEPTED,
     LISTENER_REPLIES,
     BACKEND_REPLIES,
     CLIENT_DEFAULTS,
@@ -166,7 +175,7 @@ pub const LATER_MAPS: [&str; 11] = [
 ];
 
 /// The maps of the object `elb-xdp` that outlive the agent, each pinned under its name.
-pub const MAPS: [&str; 47] = [
+pub const MAPS: [&str; 50] = [
     SETTINGS,
     LISTENERS_V4,
     LISTENERS_V6,
@@ -199,6 +208,9 @@ pub const MAPS: [&str; 47] = [
     REPLIES_V4,
     REPLIES_V6,
     MEMBER_BITS,
+    EXCEPTIONS_V4,
+    EXCEPTIONS_V6,
+    EXCEPTED,
     LISTENER_REPLIES,
     BACKEND_REPLIES,
     CLIENT_DEFAULTS,

@@ -24,6 +24,7 @@ mod answer;
 pub mod choose;
 mod classify;
 pub mod control;
+pub mod exception;
 mod forward;
 mod fragment;
 mod identify;
@@ -57,6 +58,7 @@ use network_types::eth::EtherType;
 
 use self::answer::refuse::refusal;
 use crate::addr::Be16;
+use crate::backend::mode;
 use crate::listener::{Listener, listener_flags};
 use crate::reason::Reason;
 
@@ -114,12 +116,23 @@ fn ip<F: Family, P: Packet, T: Tables>(
         } else {
             Err(Stop::because(Reason::NotVip))
         };
+        if transport.is_quoted() {
+            // What it is about is known by now.
+            ip.protocol = F::ICMP;
+        }
         match chosen {
             Ok(target) => target,
-            // A SYN opens the member's own connection to someone else.
-            Err(Stop(Reason::NotVip))
-                if !transport.opens() && reply::may_be::<F, P, T>(packet, tables, link) =>
-            {
+            Err(Stop(Reason::NotVip)) if transport.is_quoted() => {
+                let back = tables.reply_error::<F, P>(packet);
+                return reply::leaves::<F, P, T>(packet, tables, back, received);
+            }
+            Err(Stop(Reason::NotVip)) => {
+                let from_member = reply::may_be::<F, P, T>(packet, tables, link);
+                // A SYN opens the member's own connection to someone else.
+                if !from_member || transport.opens() {
+                    reply::passes::<F, P, T>(packet, tables, link, &ip, from_member);
+                    return Err(Stop::because(Reason::NotVip));
+                }
                 Target::back(transport.ports.source, ip.protocol)
             }
             Err(stop) => return Err(stop),
@@ -129,7 +142,8 @@ fn ip<F: Family, P: Packet, T: Tables>(
         tables.note_fragment::<F, P>(packet, target);
     }
     if target.is_back() {
-        return reply::leaves::<F, P, T>(packet, tables, link, &ip, target.hash, received);
+        let back = tables.reply::<F, P>(packet, link, &ip, target.hash);
+        return reply::leaves::<F, P, T>(packet, tables, back, received);
     }
     match forwarded::<F, P, T>(packet, tables, link, &ip, target) {
         Ok(ifindex) => {
@@ -152,10 +166,15 @@ fn forwarded<F: Family, P: Packet, T: Tables>(
     ip: &Ip<F::Addr>,
     target: Target,
 ) -> Result<u32, Stop> {
-    let backend = tables
-        .backend(target.backend as u16)
-        .ok_or_else(|| Stop::because(Reason::UnknownBackend))?;
-    forward::packet::<F, P, T>(packet, tables, link, ip, backend, target.hash)?;
+    let id = target.backend as u16;
+    let backend = tables.backend(id).ok_or_else(|| Stop::because(Reason::UnknownBackend))?;
+    if backend.mode == mode::NAT && forward::nat::is_hairpin::<F, P>(packet, link, backend) {
+        return Err(Stop::because(Reason::Hairpin));
+    }
+    if backend.mode == mode::NAT && backend.translation().is_shared() {
+        tables.shares::<F, P>(packet, link, ip, (id, target.listener as u16))?;
+    }
+    forward::packet::<F, P, T>(packet, tables, link, ip, (id, backend), target.hash)?;
     Ok(backend.ifindex)
 }
 

@@ -171,6 +171,9 @@ reasons! {
     44 Hairpin "hairpin" Dropped
         "the client is on the member's own network, so that the member's answer would not come back here to be translated"
         "give members a network of their own, or use forwarding = \"ipip\" or \"l2\" for this pool";
+    45 TupleClash "tuple_clash" Dropped
+        "the client uses one port for connections to two listeners that share the member's endpoint, so that the member could not tell them apart"
+        "nothing: the client's next connection has another port; if it happens often, give the listeners members with ports of their own";
 }
 
 /// Elements of `REASON_COUNTERS`; room for reasons to come.

@@ -11,6 +11,7 @@ use elb_common::client::{Client, ClientKey};
 use elb_common::client_hop::{CLIENT_DEFAULTS as DEFAULTS, CLIENT_ROUTE_WORDS, ClientHop};
 use elb_common::counter::{Counter, ListenerEvents};
 use elb_common::error_limit::ErrorsSent;
+use elb_common::exception::Exception;
 use elb_common::flow::{Flow, FlowKeyV4, FlowKeyV6};
 use elb_common::flow_log::{FLOW_EVENT_BYTES, FlowLog, flow_counter};
 use elb_common::fragment::Fragment;
@@ -197,6 +198,21 @@ pub(crate) static REPLIES_V4: HashMap<ListenerKeyV4, Reply> =
 #[map]
 pub(crate) static REPLIES_V6: HashMap<ListenerKeyV6, Reply> =
     HashMap::with_max_entries(MAX_BACKENDS, 0);
+
+/// Packets at endpoints that several listeners share, and at those that are reached by this host otherwise, write and
+/// read. LRU, and small: there are few of them, and a packet of the client's side notes each again.
+#[map]
+pub(crate) static EXCEPTIONS_V4: LruHashMap<FlowKeyV4, Exception> =
+    LruHashMap::with_max_entries(MAX_EXCEPTIONS, 0);
+
+/// As `EXCEPTIONS_V4`.
+#[map]
+pub(crate) static EXCEPTIONS_V6: LruHashMap<FlowKeyV6, Exception> =
+    LruHashMap::with_max_entries(MAX_EXCEPTIONS, 0);
+
+/// Packets to and from members' endpoints that are left alone write, those that are translated back read.
+#[map]
+pub(crate) static EXCEPTED: Array<u32> = Array::with_max_entries(MAX_BACKENDS, 0);
 
 /// Agent writes; what is not for a virtual address reads one word. As `VIP_BITS`.
 #[map]

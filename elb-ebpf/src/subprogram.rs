@@ -151,6 +151,47 @@ pub(crate) fn reply<F: Family>(
 }
 
 #[inline(always)]
+pub(crate) fn passes<F: Family>(context: &XdpContext, place: Place, how: u32) {
+    let Place { offsets, payload } = place;
+    match F::INNER_PROTOCOL {
+        V4::INNER_PROTOCOL => elb_passes_v4(context.ctx, offsets, payload, how),
+        _ => elb_passes_v6(context.ctx, offsets, payload, how),
+    };
+}
+
+#[inline(always)]
+pub(crate) fn shares<F: Family>(
+    context: &XdpContext,
+    Place { offsets, payload }: Place,
+    (backend, listener): (u16, u16),
+) -> Result<(), Stop> {
+    let ids = u32::from(backend) | u32::from(listener) << 16;
+    let reason = match F::INNER_PROTOCOL {
+        V4::INNER_PROTOCOL => elb_shares_v4(context.ctx, offsets, payload, ids),
+        _ => elb_shares_v6(context.ctx, offsets, payload, ids),
+    };
+    Reason::new(core::hint::black_box(reason) as u8).map_or(Ok(()), |reason| Err(Stop(reason)))
+}
+
+#[inline(always)]
+pub(crate) fn reply_error<F: Family>(context: &XdpContext) -> Result<Back, NotBack> {
+    let word = match F::INNER_PROTOCOL {
+        V4::INNER_PROTOCOL => elb_reply_error_v4(context.ctx),
+        _ => elb_reply_error_v6(context.ctx),
+    };
+    subprogram::unpack_back(core::hint::black_box(word))
+}
+
+#[inline(always)]
+pub(crate) fn translate_error<F: Family>(context: &XdpContext, backend: u16) -> Result<(), Stop> {
+    let reason = match F::INNER_PROTOCOL {
+        V4::INNER_PROTOCOL => elb_translate_error_v4(context.ctx, u32::from(backend)),
+        _ => elb_translate_error_v6(context.ctx, u32::from(backend)),
+    };
+    Reason::new(core::hint::black_box(reason) as u8).map_or(Ok(()), |reason| Err(Stop(reason)))
+}
+
+#[inline(always)]
 pub(crate) fn answers_probe<F: Family>(context: &XdpContext, place: Place) -> bool {
     let Place { offsets, payload } = place;
     match F::INNER_PROTOCOL {
@@ -437,6 +478,93 @@ fn reply_of<F: Family>(context: *mut xdp_md, place: Place, endpoint: u32) -> u64
     let mut packet = XdpPacket::new(&context);
     let maps = Maps::new(&context);
     subprogram::pack_back(subprogram::reply::<F, _, _>(&mut packet, &maps, place, endpoint))
+}
+
+/// Notes a packet that passes from or to a member's endpoint.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn elb_passes_v4(context: *mut xdp_md, offsets: u32, payload: u32, how: u32) -> u32 {
+    passes_of::<V4>(context, Place { offsets, payload }, how)
+}
+
+/// As for IPv4.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn elb_passes_v6(context: *mut xdp_md, offsets: u32, payload: u32, how: u32) -> u32 {
+    passes_of::<V6>(context, Place { offsets, payload }, how)
+}
+
+#[inline(always)]
+fn passes_of<F: Family>(context: *mut xdp_md, place: Place, how: u32) -> u32 {
+    let context = XdpContext::new(context);
+    subprogram::passes::<F, _, _>(&XdpPacket::new(&context), &Maps::new(&context), place, how);
+    0
+}
+
+/// A reason, or [`NONE`]: the listener is noted. Backend and listener are in one number.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn elb_shares_v4(context: *mut xdp_md, offsets: u32, payload: u32, ids: u32) -> u32 {
+    shares_of::<V4>(context, Place { offsets, payload }, ids)
+}
+
+/// As for IPv4.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn elb_shares_v6(context: *mut xdp_md, offsets: u32, payload: u32, ids: u32) -> u32 {
+    shares_of::<V6>(context, Place { offsets, payload }, ids)
+}
+
+#[inline(always)]
+fn shares_of<F: Family>(context: *mut xdp_md, place: Place, ids: u32) -> u32 {
+    let context = XdpContext::new(context);
+    let (packet, maps) = (XdpPacket::new(&context), Maps::new(&context));
+    let ids = (ids as u16, (ids >> 16) as u16);
+    let noted = subprogram::shares::<F, _, _>(&packet, &maps, place, ids);
+    noted.map_or_else(|Stop(reason)| reason as u32, |()| NONE)
+}
+
+/// The interface that an error about a member's packet leaves by, or a reason, in a word.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn elb_reply_error_v4(context: *mut xdp_md) -> u64 {
+    reply_error_of::<V4>(context)
+}
+
+/// As for IPv4.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn elb_reply_error_v6(context: *mut xdp_md) -> u64 {
+    reply_error_of::<V6>(context)
+}
+
+#[inline(always)]
+fn reply_error_of<F: Family>(context: *mut xdp_md) -> u64 {
+    let context = XdpContext::new(context);
+    let mut packet = XdpPacket::new(&context);
+    subprogram::pack_back(subprogram::reply_error::<F, _, _>(&mut packet, &Maps::new(&context)))
+}
+
+/// A reason, or [`NONE`]: it is translated.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn elb_translate_error_v4(context: *mut xdp_md, backend: u32) -> u32 {
+    translate_error_of::<V4>(context, backend)
+}
+
+/// As for IPv4.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn elb_translate_error_v6(context: *mut xdp_md, backend: u32) -> u32 {
+    translate_error_of::<V6>(context, backend)
+}
+
+#[inline(always)]
+fn translate_error_of<F: Family>(context: *mut xdp_md, backend: u32) -> u32 {
+    let context = XdpContext::new(context);
+    let (mut packet, maps) = (XdpPacket::new(&context), Maps::new(&context));
+    let translated = subprogram::translate_error::<F, _, _>(&mut packet, &maps, backend as u16);
+    translated.map_or_else(|Stop(reason)| reason as u32, |()| NONE)
 }
 
 /// Whether a member's answer to this host answers a probe: 1 or 0.

@@ -10,9 +10,11 @@ use elb_common::admission::{GroupKeyV4, GroupKeyV6, connections};
 use elb_common::backend::Backend;
 use elb_common::client::{Client, ClientKey};
 use elb_common::client_hop::{ClientBit, ClientHop};
+use elb_common::exception::Exception;
 use elb_common::flow::{Flow, FlowKeyV4, FlowKeyV6, Stage, Visit};
 use elb_common::fragment::Fragment;
 use elb_common::interface::{Interface, LinkMac, MacKey};
+use elb_common::limits::EXCEPTION_LIFETIME;
 use elb_common::listener::{CidPart, Listener, ListenerKeyV4, ListenerKeyV6, RangeKey, Vip};
 use elb_common::path::choose::Schedule;
 use elb_common::path::control::Quote;
@@ -269,6 +271,43 @@ impl Tables for Maps<'_> {
     }
 
     #[inline(always)]
+    fn exception_v4(&self, key: &FlowKeyV4) -> Option<Exception> {
+        // SAFETY: copied at once; an element that is recycled meanwhile yields another flow's for one packet.
+        unsafe { EXCEPTIONS_V4.get(key) }.copied()
+    }
+
+    #[inline(always)]
+    fn exception_v6(&self, key: &FlowKeyV6) -> Option<Exception> {
+        // SAFETY: as for IPv4.
+        unsafe { EXCEPTIONS_V6.get(key) }.copied()
+    }
+
+    #[inline(always)]
+    fn except_v4(&self, key: &FlowKeyV4, exception: Exception) {
+        // The next packet of the flow tries again.
+        let _ = EXCEPTIONS_V4.insert(key, exception, 0);
+    }
+
+    #[inline(always)]
+    fn except_v6(&self, key: &FlowKeyV6, exception: Exception) {
+        // As for IPv4.
+        let _ = EXCEPTIONS_V6.insert(key, exception, 0);
+    }
+
+    #[inline(always)]
+    fn is_excepted(&self, backend: u16) -> bool {
+        // Mostly it was never noted: no clock is read.
+        EXCEPTED.get(u32::from(backend)).is_some_and(|until| *until != 0 && self.now() < *until)
+    }
+
+    #[inline(always)]
+    fn note_excepted(&self, backend: u16, now: u32) {
+        let Some(until) = EXCEPTED.get_ptr_mut(u32::from(backend)) else { return };
+        // SAFETY: as in `note_named`.
+        unsafe { note(until, now.wrapping_add(EXCEPTION_LIFETIME)) }
+    }
+
+    #[inline(always)]
     fn client_hop_v4(&self, client: Be32) -> Option<&ClientHop> {
         let other = if may_differ(ClientBit::v4(client)) {
             CLIENT_ROUTES_V4.get(Prefix::new(32, client.raw()).key())
@@ -502,6 +541,32 @@ impl Tables for Maps<'_> {
         endpoint: u32,
     ) -> Result<Back, NotBack> {
         subprogram::reply::<F>(self.context, Place::of(link, ip), endpoint)
+    }
+
+    #[inline(always)]
+    fn reply_error<F: Family, P: Packet>(&self, _: &mut P) -> Result<Back, NotBack> {
+        subprogram::reply_error::<F>(self.context)
+    }
+
+    #[inline(always)]
+    fn translate_error<F: Family, P: Packet>(&self, _: &mut P, backend: u16) -> Result<(), Stop> {
+        subprogram::translate_error::<F>(self.context, backend)
+    }
+
+    #[inline(always)]
+    fn passes<F: Family, P: Packet>(&self, _: &P, link: &Link, ip: &Ip<F::Addr>, how: u32) {
+        subprogram::passes::<F>(self.context, Place::of(link, ip), how);
+    }
+
+    #[inline(always)]
+    fn shares<F: Family, P: Packet>(
+        &self,
+        _: &P,
+        link: &Link,
+        ip: &Ip<F::Addr>,
+        ids: (u16, u16),
+    ) -> Result<(), Stop> {
+        subprogram::shares::<F>(self.context, Place::of(link, ip), ids)
     }
 
     #[inline(always)]

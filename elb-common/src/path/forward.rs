@@ -3,7 +3,7 @@
 mod gue;
 mod ipip;
 mod l2;
-mod nat;
+pub(super) mod nat;
 mod outer;
 
 use super::{Family, Ip, Link, Outcome, Packet, Stop, Tables};
@@ -32,7 +32,7 @@ pub(super) fn packet<F: Family, P: Packet, T: Tables>(
     tables: &T,
     link: &Link,
     ip: &Ip<F::Addr>,
-    backend: &Backend,
+    (id, backend): (u16, &Backend),
     hash: u32,
 ) -> Result<(), Stop> {
     if !backend.is_reachable() {
@@ -48,6 +48,10 @@ pub(super) fn packet<F: Family, P: Packet, T: Tables>(
     let tunnel = Tunnel { backend, length: ip.length as u16, hash };
     match backend.mode {
         mode::L2 => l2::rewrite::<F, P>(packet, link, backend)?,
+        // What a later fragment of IPv6 calls its protocol says nothing.
+        mode::NAT if ip.protocol == F::ICMP && !ip.is_later_fragment() => {
+            tables.translate_error::<F, P>(packet, id)?;
+        }
         mode::NAT => nat::rewrite::<F, P>(packet, link, ip, backend)?,
         mode::IPIP_V4 => outer::prepend_v4::<F, P, _>(packet, link, &tunnel, ipip::in_v4::<F>)?,
         mode::IPIP_V6 => outer::prepend_v6::<F, P, _>(packet, link, &tunnel, ipip::in_v6::<F>)?,

@@ -14,9 +14,11 @@ use crate::client::{Client, ClientKey};
 use crate::client_hop::{CLIENT_DEFAULTS, ClientHop};
 use crate::counter::{Counter, ListenerEvents};
 use crate::error_limit::ErrorsSent;
+use crate::exception::Exception;
 use crate::flow::{Flow, FlowKeyV4, FlowKeyV6, Stage, Visit};
 use crate::fragment::Fragment;
 use crate::interface::{Interface, MacKey};
+use crate::limits::EXCEPTION_LIFETIME;
 use crate::listener::{
     Listener, ListenerKeyV4, ListenerKeyV6, ListenerPool, RANGE_FIXED_BITS, RangeKey, Vip,
 };
@@ -127,6 +129,12 @@ pub struct Written {
     pub events: HashMap<u16, ListenerEvents>,
     /// `BACKEND_OPENED`.
     pub opened: HashMap<u16, u64>,
+    /// `EXCEPTIONS_V4`.
+    pub exceptions_v4: HashMap<FlowKeyV4, Exception>,
+    /// `EXCEPTIONS_V6`.
+    pub exceptions_v6: HashMap<FlowKeyV6, Exception>,
+    /// `EXCEPTED`.
+    pub excepted: HashMap<u16, u32>,
     /// `LISTENER_REPLIES`.
     pub listener_replies: HashMap<u16, Counter>,
     /// `BACKEND_REPLIES`.
@@ -364,6 +372,24 @@ impl Tables for Memory {
     }
     fn reply_v6(&self, key: &ListenerKeyV6) -> Option<&Reply> {
         self.replies_v6.get(key)
+    }
+    fn exception_v4(&self, key: &FlowKeyV4) -> Option<Exception> {
+        self.written.borrow().exceptions_v4.get(key).copied()
+    }
+    fn exception_v6(&self, key: &FlowKeyV6) -> Option<Exception> {
+        self.written.borrow().exceptions_v6.get(key).copied()
+    }
+    fn except_v4(&self, key: &FlowKeyV4, exception: Exception) {
+        self.written.borrow_mut().exceptions_v4.insert(*key, exception);
+    }
+    fn except_v6(&self, key: &FlowKeyV6, exception: Exception) {
+        self.written.borrow_mut().exceptions_v6.insert(*key, exception);
+    }
+    fn is_excepted(&self, backend: u16) -> bool {
+        self.written.borrow().excepted.get(&backend).is_some_and(|until| self.now < *until)
+    }
+    fn note_excepted(&self, backend: u16, now: u32) {
+        self.written.borrow_mut().excepted.insert(backend, now + EXCEPTION_LIFETIME);
     }
     fn client_hop_v4(&self, client: Be32) -> Option<&ClientHop> {
         longest(&self.client_routes_v4, &client).or(self.client_defaults.first())

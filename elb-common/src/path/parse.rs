@@ -18,12 +18,14 @@ use super::question::Question;
 use super::translate::Address;
 use super::wire::Tcp;
 use super::{Packet, Stop, Tables};
-use crate::addr::{Be16, Be128};
+use crate::addr::{Be16, Be32, Be128};
 use crate::client::{ClientKey, Persistence};
 use crate::client_hop::ClientHop;
+use crate::exception::Exception;
 use crate::flow::{Flow, Ports, Stage, Visit};
 use crate::fragment::Fragment;
 use crate::listener::{Listener, Vip};
+use crate::reason::Reason;
 use crate::reply::Reply;
 
 /// What an IP header says, extension headers and options included.
@@ -92,6 +94,8 @@ pub trait Family {
     const HEADER: usize;
     /// Which word of a header has the time to live or hop limit; one of the first three.
     const HOP_WORD: usize;
+    /// Whether a header has a checksum.
+    const HAS_CHECKSUM: bool;
     /// Protocol number of this version inside another IP header.
     const INNER_PROTOCOL: u8;
     /// Protocol number of its control messages.
@@ -137,6 +141,8 @@ pub trait Family {
     /// Source and destination in the header at `offset`.
     fn addresses<P: Packet>(packet: &P, offset: usize) -> Result<(Self::Addr, Self::Addr), Stop>;
 
+    /// The first words of an address as they lie in memory; IPv4 has one.
+    fn first_words(address: Self::Addr) -> [u32; 2];
     /// What is added to a sum to take an address's words away.
     fn away(address: Self::Addr) -> u32;
     /// Puts another address in the place of one end's of the header at `offset`, which has a hop less; the time
@@ -147,6 +153,21 @@ pub trait Family {
         address: &Address<'_>,
     ) -> Result<(), Stop>;
 
+    /// As [`Self::readdress`], of a header that an error quotes: it has made its hops.
+    fn readdress_quoted<const END: usize, P: Packet>(
+        packet: &mut P,
+        offset: usize,
+        address: &Address<'_>,
+    ) -> Result<(), Stop>;
+    /// Takes a hop from the header at `offset`; its time to live must be greater than one.
+    fn a_hop_less<P: Packet>(packet: &mut P, offset: usize) -> Result<(), Stop> {
+        let word: &mut Be32 = packet
+            .view_mut(offset + Self::HOP_WORD * size_of::<Be32>())
+            .ok_or_else(|| Stop::because(Reason::Truncated))?;
+        *word = Be32::from_raw(Self::after_hop(word.raw()));
+        Ok(())
+    }
+
     /// Whether the address may be that of a member whose answers are translated.
     fn may_be_member<T: Tables>(tables: &T, address: Self::Addr) -> bool;
     /// What a member's endpoint stands for whose answers are translated.
@@ -156,6 +177,21 @@ pub trait Family {
         port: Be16,
         protocol: u8,
     ) -> Option<&Reply>;
+    /// The flow as the member sees it.
+    fn member_key(
+        client: Self::Addr,
+        member: Self::Addr,
+        ports: Ports,
+        protocol: u8,
+    ) -> Self::FlowKey;
+    /// The address in a record, and as it lies there.
+    fn from_record(address: &Be128) -> Self::Addr;
+    /// As it lies in a record: IPv4 in the first four bytes.
+    fn to_record(address: Self::Addr) -> Be128;
+    /// What is noted of a flow at a member's endpoint.
+    fn exception<T: Tables>(tables: &T, key: &Self::FlowKey) -> Option<Exception>;
+    /// Notes it.
+    fn except<T: Tables>(tables: &T, key: &Self::FlowKey, exception: Exception);
     /// The way back to a client.
     fn client_hop<T: Tables>(tables: &T, client: Self::Addr) -> Option<&ClientHop>;
     /// Whether the address may be a virtual one.

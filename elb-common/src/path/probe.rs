@@ -55,7 +55,7 @@ fn ip<F: Family, P: Packet, T: Tables>(
     let id = F::probed(tables, &key).ok_or(Stop(Reason::NotProbe))?;
     let backend = tables.backend(id).ok_or(Stop(Reason::UnknownBackend))?;
     let hash = F::hash(&key, algorithm::FIVE_TUPLE);
-    forward::packet::<F, P, T>(packet, tables, link, &ip, backend, hash)?;
+    forward::packet::<F, P, T>(packet, tables, link, &ip, (id, backend), hash)?;
     Ok(forward::outcome(packet, backend.ifindex))
 }
 

@@ -2,10 +2,12 @@
 //! clients, and get the virtual address back. No flow is looked for: the member's address, port and protocol
 //! say which listener it is.
 
-use super::translate::{self, Address, Port, end};
-use super::{Family, Ip, Link, Packet, Stop, Tables, classify, forward};
+use super::translate::{self, Address, Port, end, quote};
+use super::{Family, Ip, Link, Packet, Stop, Tables, classify, exception, forward};
 use crate::addr::Be16;
-use crate::client_hop::hop_kind;
+use crate::checksum;
+use crate::client_hop::{ClientHop, hop_kind};
+use crate::exception::Exception;
 use crate::flow::Ports;
 use crate::reason::Reason;
 use crate::reply::{Reply, reply_flags};
@@ -18,6 +20,25 @@ const PROBED: u16 = 1;
 #[inline(always)]
 pub(super) fn may_be<F: Family, P: Packet, T: Tables>(packet: &P, tables: &T, link: &Link) -> bool {
     F::addresses(packet, link.end).is_ok_and(|(source, _)| F::may_be_member(tables, source))
+}
+
+/// A packet for no virtual address passes: if it is for a member's endpoint, or opens a connection from one, the
+/// answers of its flow are left alone.
+#[inline(always)]
+pub(super) fn passes<F: Family, P: Packet, T: Tables>(
+    packet: &P,
+    tables: &T,
+    link: &Link,
+    ip: &Ip<F::Addr>,
+    from_member: bool,
+) {
+    let how = if from_member { exception::passes::OWN } else { exception::passes::DIRECT };
+    let is_noted = from_member
+        || F::addresses(packet, link.end)
+            .is_ok_and(|(_, receiver)| F::may_be_member(tables, receiver));
+    if is_noted {
+        tables.passes::<F, P>(packet, link, ip, how);
+    }
 }
 
 /// An answer that was translated back.
@@ -52,12 +73,10 @@ impl From<Stop> for NotBack {
 pub(super) fn leaves<F: Family, P: Packet, T: Tables>(
     packet: &mut P,
     tables: &T,
-    link: &Link,
-    ip: &Ip<F::Addr>,
-    endpoint: u32,
+    back: Result<Back, NotBack>,
     received: u64,
 ) -> Result<u32, Stop> {
-    match tables.reply::<F, P>(packet, link, ip, endpoint) {
+    match back {
         Ok(Back { ifindex, backend: 0, .. }) => Ok(ifindex),
         Ok(Back { ifindex, listener, backend }) => {
             tables.count_reply(listener, backend, received);
@@ -85,7 +104,74 @@ pub(super) fn packet<F: Family, P: Packet, T: Tables>(
     if !is_from_member(packet, link, reply) {
         return Err(Stop::because(Reason::ReplyUnknown).into());
     }
-    back::<F, P, T>(packet, tables, link, ip, reply)
+    if reply.flags & reply_flags::SHARED != 0 || tables.is_excepted(reply.backend) {
+        match exception::<F, P, T>(packet, tables, ip) {
+            Some(exception) if exception.is_alone() => return Err(Stop(Reason::NotVip).into()),
+            Some(exception) => {
+                let member = Member { address: ip.source, port };
+                return back::<F, P, T>(packet, tables, link, ip, &known::<F>(&exception, member));
+            }
+            None => {}
+        }
+    }
+    back::<F, P, T>(packet, tables, link, ip, &Known::of(reply))
+}
+
+/// What is noted of the packet's flow, if it counts.
+#[inline(always)]
+fn exception<F: Family, P: Packet, T: Tables>(
+    packet: &P,
+    tables: &T,
+    ip: &Ip<F::Addr>,
+) -> Option<Exception> {
+    if ip.is_later_fragment() {
+        return None;
+    }
+    let Ports { source, destination } = *packet.view(ip.payload)?;
+    let ports = Ports { source: destination, destination: source };
+    let key = F::member_key(ip.destination, ip.source, ports, ip.protocol);
+    F::exception(tables, &key).filter(|exception| exception.is_live(tables.now()))
+}
+
+/// A member's endpoint.
+struct Member<A> {
+    address: A,
+    port: Be16,
+}
+
+/// What a client knows a member by, and what that changes.
+struct Known<'a> {
+    address: Address<'a>,
+    port: Port,
+    listener: u16,
+    backend: u16,
+}
+
+impl<'a> Known<'a> {
+    #[inline(always)]
+    fn of(reply: &'a Reply) -> Self {
+        let Reply { port, listener, backend, .. } = *reply;
+        Self {
+            address: Address { new: &reply.vip, by: u32::from(reply.address_difference) },
+            port: Port { new: port, by: u32::from(reply.difference) },
+            listener,
+            backend,
+        }
+    }
+}
+
+/// The same of an exception.
+#[inline(always)]
+fn known<F: Family>(exception: &Exception, member: Member<F::Addr>) -> Known<'_> {
+    let Exception { port, listener, backend, .. } = *exception;
+    let by = F::away(member.address) + u32::from(checksum::sum_of(&exception.vip));
+    let ports = u32::from(!member.port.raw()) + u32::from(port.raw());
+    Known {
+        address: Address { new: &exception.vip, by },
+        port: Port { new: port, by: by + ports },
+        listener,
+        backend,
+    }
 }
 
 /// Whether the frame came the way that the member's packets come. Otherwise anybody could send with a virtual
@@ -96,22 +182,74 @@ fn is_from_member<P: Packet>(packet: &P, link: &Link, reply: &Reply) -> bool {
         && (reply.flags & reply_flags::ON_LINK == 0 || reply.mac == link.source)
 }
 
-/// Translates the packet back. The interface that it leaves by.
+/// Translates the packet back.
 #[inline(always)]
 fn back<F: Family, P: Packet, T: Tables>(
     packet: &mut P,
     tables: &T,
     link: &Link,
     ip: &Ip<F::Addr>,
-    reply: &Reply,
+    known: &Known<'_>,
 ) -> Result<Back, NotBack> {
-    let hop = F::client_hop(tables, ip.destination)
-        .filter(|hop| hop.kind != hop_kind::NONE)
-        .ok_or_else(|| Stop::because(Reason::NoRoute))?;
-    let is_own = hop.kind == hop_kind::LOCAL;
-    if is_own && !tables.answers_probe::<F, P>(packet, link, ip) {
+    let hop = way::<F, T>(tables, ip)?;
+    if hop.is_local() && !tables.answers_probe::<F, P>(packet, link, ip) {
         return Err(Stop::because(Reason::NotVip).into());
     }
+    address(packet, ip, hop)?;
+    F::readdress::<{ end::SOURCE }, P>(packet, link.end, &known.address)?;
+    if !ip.is_later_fragment() {
+        translate::transport::<{ end::SOURCE }, P>(packet, ip.payload, ip.protocol, known.port)?;
+    }
+    sent(packet, tables, hop, (known.listener, known.backend))
+}
+
+/// An error about a packet that a client sent to a member: who says so is the member, or a router on the way to it.
+#[inline(always)]
+pub(super) fn error<F: Family, P: Packet, T: Tables>(
+    packet: &mut P,
+    tables: &T,
+    link: &Link,
+    ip: &Ip<F::Addr>,
+) -> Result<Back, NotBack> {
+    let (quoted, quote) = quote::quoted::<F, P>(packet, link, ip)?;
+    let ports: Ports = *packet.view(quote.payload as usize).ok_or(Stop(Reason::Truncated))?;
+    let reply = F::reply(tables, quoted.destination, ports.destination, quoted.protocol)
+        .ok_or(Stop(Reason::NotVip))?;
+    classify::addressed(packet, tables, link)?;
+    if reply.ifindex != packet.ingress() {
+        return Err(Stop(Reason::ReplyUnknown).into());
+    }
+    let hop = way::<F, T>(tables, ip)?;
+    let ports = Ports { source: ports.source, destination: reply.port };
+    let key = F::asked_key(ip.destination, &reply.vip, ports, quoted.protocol);
+    if hop.is_local() && F::probed(tables, &key).is_none() {
+        return Err(Stop(Reason::NotVip).into());
+    }
+    address(packet, ip, hop)?;
+    let change = quote::Change {
+        address: Address { new: &reply.vip, by: u32::from(reply.address_difference) },
+        port: Port { new: reply.port, by: u32::from(reply.difference) },
+        is_outer: F::same(ip.source, quoted.destination),
+    };
+    quote::translate::<{ end::DESTINATION }, { end::SOURCE }, F, P>(
+        packet, link, ip, quote, &change,
+    )?;
+    sent(packet, tables, hop, (reply.listener, reply.backend))
+}
+
+/// The way to the receiver of a packet.
+#[inline(always)]
+fn way<'t, F: Family, T: Tables>(
+    tables: &'t T,
+    ip: &Ip<F::Addr>,
+) -> Result<&'t ClientHop, NotBack> {
+    let hop = F::client_hop(tables, ip.destination).filter(|hop| hop.kind != hop_kind::NONE);
+    hop.ok_or_else(|| Stop::because(Reason::NoRoute).into())
+}
+
+/// Addresses the frame to the next hop, if that is known, and the packet fits.
+#[inline(always)]
+fn address<P: Packet, A>(packet: &mut P, ip: &Ip<A>, hop: &ClientHop) -> Result<(), NotBack> {
     if ip.hop_limit <= 1 {
         return Err(Stop::because(Reason::TtlExpired).into());
     }
@@ -122,14 +260,18 @@ fn back<F: Family, P: Packet, T: Tables>(
         let addresses = packet.view_mut(0).ok_or_else(|| Stop::because(Reason::Truncated))?;
         *addresses = hop.ethernet();
     }
-    let address = Address { new: &reply.vip, by: u32::from(reply.address_difference) };
-    F::readdress::<{ end::SOURCE }, P>(packet, link.end, &address)?;
-    if !ip.is_later_fragment() {
-        let port = Port { new: reply.port, by: u32::from(reply.difference) };
-        translate::transport::<{ end::SOURCE }, P>(packet, ip.payload, ip.protocol, port)?;
-    }
-    let Reply { listener, backend, .. } = *reply;
-    if is_own {
+    Ok(())
+}
+
+/// Prepares the way out of a packet that was translated.
+#[inline(always)]
+fn sent<P: Packet, T: Tables>(
+    packet: &P,
+    tables: &T,
+    hop: &ClientHop,
+    (listener, backend): (u16, u16),
+) -> Result<Back, NotBack> {
+    if hop.is_local() {
         return Ok(Back { ifindex: forward::KERNEL, listener: PROBED, backend: 0 });
     }
     if hop.kind != hop_kind::KNOWN {

@@ -7,7 +7,9 @@ use network_types::eth::EtherType;
 use super::answer::refuse::refusal;
 use super::control::{self, Quote};
 use super::reply::{self, Back, NotBack};
-use super::{Family, Ip, Link, Packet, Stop, Tables, Target, V4, answer, fragment, parse};
+use super::{
+    Family, Ip, Link, Packet, Stop, Tables, Target, V4, answer, exception, forward, fragment, parse,
+};
 use crate::interface::MacKey;
 use crate::reason::Reason;
 
@@ -163,6 +165,64 @@ pub fn reply<F: Family, P: Packet, T: Tables>(
 ) -> Result<Back, NotBack> {
     let (link, ip) = place.headers::<F, P>(packet)?;
     reply::packet::<F, P, T>(packet, tables, &link, &ip, endpoint)
+}
+
+/// Notes a packet that passes from or to the endpoint of a member.
+#[inline(always)]
+pub fn passes<F: Family, P: Packet, T: Tables>(packet: &P, tables: &T, place: Place, how: u32) {
+    if let Ok((_, ip)) = place.headers::<F, P>(packet)
+        && !ip.is_later_fragment()
+    {
+        // What is no endpoint's is not noted.
+        let _ = exception::passes::<F, P, T>(packet, tables, &ip, how);
+    }
+}
+
+/// Notes which listener a packet came by to an endpoint that several share.
+#[inline(always)]
+pub fn shares<F: Family, P: Packet, T: Tables>(
+    packet: &P,
+    tables: &T,
+    place: Place,
+    (backend, listener): (u16, u16),
+) -> Result<(), Stop> {
+    let (_, ip) = place.headers::<F, P>(packet)?;
+    if ip.is_later_fragment() || !parse::is_transport(ip.protocol) {
+        return Ok(());
+    }
+    exception::shares::<F, P, T>(packet, tables, &ip, backend, listener)
+}
+
+/// Translates an error back that is about a client's packet to a member.
+#[inline(always)]
+pub fn reply_error<F: Family, P: Packet, T: Tables>(
+    packet: &mut P,
+    tables: &T,
+) -> Result<Back, NotBack> {
+    let link = parse::link(packet)?;
+    let ip = F::parse(packet, link.end)?;
+    // Known already, but not to the verifier.
+    if !control::is_error::<F, P>(packet, &link, &ip) {
+        return Err(Stop(Reason::OtherProtocol).into());
+    }
+    reply::error::<F, P, T>(packet, tables, &link, &ip)
+}
+
+/// Translates an error that is about a backend's answer.
+#[inline(always)]
+pub fn translate_error<F: Family, P: Packet, T: Tables>(
+    packet: &mut P,
+    tables: &T,
+    backend: u16,
+) -> Result<(), Stop> {
+    let link = parse::link(packet)?;
+    let ip = F::parse(packet, link.end)?;
+    // Known already, but not to the verifier.
+    if !control::is_error::<F, P>(packet, &link, &ip) {
+        return Err(Stop(Reason::OtherProtocol));
+    }
+    let backend = tables.backend(backend).ok_or(Stop(Reason::UnknownBackend))?;
+    forward::nat::error::<F, P>(packet, &link, &ip, backend)
 }
 
 /// What became of an answer, as one word: without a listener, it was not translated back.

@@ -11,6 +11,7 @@ use crate::admission::{GroupKeyV4, GroupKeyV6};
 use crate::backend::Backend;
 use crate::client::{Client, ClientKey};
 use crate::client_hop::ClientHop;
+use crate::exception::Exception;
 use crate::flow::{Flow, FlowKeyV4, FlowKeyV6, Stage, Visit};
 use crate::fragment::Fragment;
 use crate::interface::{Interface, MacKey};
@@ -114,6 +115,18 @@ pub trait Tables: Sized {
     fn reply_v4(&self, key: &ListenerKeyV4) -> Option<&Reply>;
     /// As for IPv4.
     fn reply_v6(&self, key: &ListenerKeyV6) -> Option<&Reply>;
+    /// What is noted of a flow at a member's endpoint.
+    fn exception_v4(&self, key: &FlowKeyV4) -> Option<Exception>;
+    /// As for IPv4.
+    fn exception_v6(&self, key: &FlowKeyV6) -> Option<Exception>;
+    /// Notes it.
+    fn except_v4(&self, key: &FlowKeyV4, exception: Exception);
+    /// As for IPv4.
+    fn except_v6(&self, key: &FlowKeyV6, exception: Exception);
+    /// Whether a backend may have such flows besides those of shared endpoints.
+    fn is_excepted(&self, backend: u16) -> bool;
+    /// Notes that it has one.
+    fn note_excepted(&self, backend: u16, now: u32);
     /// The way back to a client.
     fn client_hop_v4(&self, client: Be32) -> Option<&ClientHop>;
     /// As for IPv4.
@@ -255,6 +268,32 @@ pub trait Tables: Sized {
         endpoint: u32,
     ) -> Result<Back, NotBack> {
         subprogram::reply::<F, P, Self>(packet, self, Place::of(link, ip), endpoint)
+    }
+    /// An error about a client's packet to a member is translated back, see [`subprogram::reply_error`].
+    fn reply_error<F: Family, P: Packet>(&self, packet: &mut P) -> Result<Back, NotBack> {
+        subprogram::reply_error::<F, P, Self>(packet, self)
+    }
+    /// An error about a backend's answer is translated, see [`subprogram::translate_error`].
+    fn translate_error<F: Family, P: Packet>(
+        &self,
+        packet: &mut P,
+        backend: u16,
+    ) -> Result<(), Stop> {
+        subprogram::translate_error::<F, P, Self>(packet, self, backend)
+    }
+    /// Notes a packet that passes from or to a member's endpoint, see [`subprogram::passes`].
+    fn passes<F: Family, P: Packet>(&self, packet: &P, link: &Link, ip: &Ip<F::Addr>, how: u32) {
+        subprogram::passes::<F, P, Self>(packet, self, Place::of(link, ip), how);
+    }
+    /// Notes which listener a packet came by to a shared endpoint, see [`subprogram::shares`].
+    fn shares<F: Family, P: Packet>(
+        &self,
+        packet: &P,
+        link: &Link,
+        ip: &Ip<F::Addr>,
+        (backend, listener): (u16, u16),
+    ) -> Result<(), Stop> {
+        subprogram::shares::<F, P, Self>(packet, self, Place::of(link, ip), (backend, listener))
     }
     /// Whether an answer to this host answers a probe, see [`subprogram::answers_probe`].
     fn answers_probe<F: Family, P: Packet>(

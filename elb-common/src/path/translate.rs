@@ -1,6 +1,8 @@
 //! One end of a packet gets another address and another port, and the packet has a hop less: what both
 //! directions of translation have in common. Checksums change by differences, see [`checksum`].
 
+pub(super) mod quote;
+
 use bytemuck::{Pod, Zeroable};
 
 use super::wire::Udp;

@@ -19,6 +19,7 @@ use crate::admission::{GroupKeyV4, GroupKeyV6};
 use crate::backend::Backend;
 use crate::client::{Client, ClientKey};
 use crate::client_hop::ClientHop;
+use crate::exception::Exception;
 use crate::flow::{Flow, FlowKeyV4, FlowKeyV6, Stage, Visit};
 use crate::fragment::Fragment;
 use crate::interface::{Interface, MacKey};
@@ -325,6 +326,32 @@ impl<'t, T: Tables, N: Note<'t>> Tables for Witness<'t, '_, T, N> {
         self.noted(self.tables.reply_v6(key), |answer| Asked::ReplyV6(*key, answer))
     }
     #[inline(always)]
+    fn exception_v4(&self, key: &FlowKeyV4) -> Option<Exception> {
+        self.noted(self.tables.exception_v4(key), |found| Asked::ExceptionV4(*key, found))
+    }
+    #[inline(always)]
+    fn exception_v6(&self, key: &FlowKeyV6) -> Option<Exception> {
+        self.noted(self.tables.exception_v6(key), |found| Asked::ExceptionV6(*key, found))
+    }
+    #[inline(always)]
+    fn except_v4(&self, key: &FlowKeyV4, exception: Exception) {
+        self.tables.except_v4(key, exception);
+        self.note.note(Asked::ExceptV4(*key, exception));
+    }
+    #[inline(always)]
+    fn except_v6(&self, key: &FlowKeyV6, exception: Exception) {
+        self.tables.except_v6(key, exception);
+        self.note.note(Asked::ExceptV6(*key, exception));
+    }
+    #[inline(always)]
+    fn is_excepted(&self, backend: u16) -> bool {
+        self.noted(self.tables.is_excepted(backend), |is| Asked::IsExcepted(backend, is))
+    }
+    #[inline(always)]
+    fn note_excepted(&self, backend: u16, now: u32) {
+        self.tables.note_excepted(backend, now);
+    }
+    #[inline(always)]
     fn client_hop_v4(&self, client: Be32) -> Option<&ClientHop> {
         self.noted(self.tables.client_hop_v4(client), |hop| Asked::ClientHopV4(client, hop))
     }
@@ -423,6 +450,48 @@ impl<'t, T: Tables, N: Note<'t>> Tables for Witness<'t, '_, T, N> {
             subprogram::reply::<F, P, Self>(packet, self, Place::of(link, ip), endpoint)
         } else {
             self.tables.reply::<F, P>(packet, link, ip, endpoint)
+        }
+    }
+    #[inline(always)]
+    fn reply_error<F: Family, P: Packet>(&self, packet: &mut P) -> Result<Back, NotBack> {
+        if N::SUBPROGRAMS {
+            subprogram::reply_error::<F, P, Self>(packet, self)
+        } else {
+            self.tables.reply_error::<F, P>(packet)
+        }
+    }
+    #[inline(always)]
+    fn translate_error<F: Family, P: Packet>(
+        &self,
+        packet: &mut P,
+        backend: u16,
+    ) -> Result<(), Stop> {
+        if N::SUBPROGRAMS {
+            subprogram::translate_error::<F, P, Self>(packet, self, backend)
+        } else {
+            self.tables.translate_error::<F, P>(packet, backend)
+        }
+    }
+    #[inline(always)]
+    fn passes<F: Family, P: Packet>(&self, packet: &P, link: &Link, ip: &Ip<F::Addr>, how: u32) {
+        if N::SUBPROGRAMS {
+            subprogram::passes::<F, P, Self>(packet, self, Place::of(link, ip), how);
+        } else {
+            self.tables.passes::<F, P>(packet, link, ip, how);
+        }
+    }
+    #[inline(always)]
+    fn shares<F: Family, P: Packet>(
+        &self,
+        packet: &P,
+        link: &Link,
+        ip: &Ip<F::Addr>,
+        ids: (u16, u16),
+    ) -> Result<(), Stop> {
+        if N::SUBPROGRAMS {
+            subprogram::shares::<F, P, Self>(packet, self, Place::of(link, ip), ids)
+        } else {
+            self.tables.shares::<F, P>(packet, link, ip, ids)
         }
     }
     #[inline(always)]

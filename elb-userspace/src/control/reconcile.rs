@@ -202,6 +202,7 @@ impl Reconciler {
         for lb in model.load_balancers() {
             self.load_balancer(lb, model, seen, &mut desired);
         }
+        Self::mark_shared(&mut desired);
         desired.image.mark_addresses();
         // Last: the number of one that goes is not that of one that comes with it.
         self.forget(model);

@@ -103,6 +103,16 @@ impl Cidr {
             && Self::of(other.address, self.bits) == Some(*self)
     }
 
+    /// The network that is twice as large, and its other half; none for one of all addresses.
+    pub fn halves_with(&self) -> Option<(Self, Self)> {
+        let bits = self.bits.checked_sub(1)?;
+        let other = match self.address {
+            IpAddr::V4(v4) => Ipv4Addr::from_bits(v4.to_bits() ^ 1 << (31 - bits)).into(),
+            IpAddr::V6(v6) => Ipv6Addr::from_bits(v6.to_bits() ^ 1 << (127 - bits)).into(),
+        };
+        Some((Self::of(self.address, bits)?, Self { address: other, bits: self.bits }))
+    }
+
     /// The smallest network that both are in; none for two of different IP versions.
     pub fn shared_with(&self, other: Self) -> Option<Self> {
         let shared = match (self.address, other.address) {

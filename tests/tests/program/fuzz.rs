@@ -8,7 +8,7 @@ use crate::cases::{EVERYTHING, hex};
 use crate::frame::*;
 use crate::kernel::{Kernel, now};
 use crate::logging;
-use crate::oracle::Oracle;
+use crate::oracle::{Oracle, member_of};
 use crate::steps::check_records;
 use crate::world::*;
 
@@ -53,7 +53,13 @@ impl Random {
 #[expect(clippy::too_many_lines, reason = "one arm for each kind of packet")]
 fn real(random: &mut Random) -> Vec<u8> {
     let v4 = random.below(2) == 0;
-    let client = if v4 { "198.51.100.7" } else { "2001:db8:c::7" };
+    let neighbor = random.below(16) == 0;
+    let client = match (v4, neighbor) {
+        (true, false) => "198.51.100.7",
+        (false, false) => "2001:db8:c::7",
+        (true, true) => "10.0.0.77",
+        (false, true) => "fd00::77",
+    };
     let vip = if v4 {
         random.pick(&[
             vip4(),
@@ -78,7 +84,7 @@ fn real(random: &mut Random) -> Vec<u8> {
         ])
     };
     // A third is for slots that move, where most is to be decided.
-    let any: Vec<u16> = (80..=102).collect();
+    let any: Vec<u16> = (80..=103).collect();
     let port = if random.below(3) == 0 { random.pick(&MOVING) } else { random.pick(&any) };
     // Some clients send a packet, others many.
     let few = random.next() as u16 & 0x1f;
@@ -91,6 +97,9 @@ fn real(random: &mut Random) -> Vec<u8> {
         _ => random.below(200),
     };
     let data = random.bytes(size);
+    if random.below(8) == 0 {
+        return answer(random, vip);
+    }
     let packet = match random.below(9) {
         8 => about(random, client, vip, port, from, &data),
         0..=2 => {
@@ -150,6 +159,54 @@ fn real(random: &mut Random) -> Vec<u8> {
         2 => packet.tagged(&[1, 2, 3]),
         _ => packet.frame(),
     }
+}
+
+/// What comes from the address of a member whose packets are translated: mostly its answers.
+fn answer(random: &mut Random, vip: std::net::IpAddr) -> Vec<u8> {
+    let version = usize::from(vip.is_ipv6());
+    let member = member_of(vip).to_string();
+    let clients = [
+        client::FAR,
+        client::FAR,
+        client::NEAR,
+        client::NARROW,
+        client::UNRESOLVED,
+        client::LOST,
+        client::HERE,
+    ];
+    let to: std::net::IpAddr = random.pick(&clients)[version].parse().unwrap();
+    let any = random.next() as u16;
+    let ports = [port::MEMBER, port::MEMBER, port::MEMBER, port::MEMBER_ELSEWHERE, any];
+    let from = random.pick(&ports);
+    let client_port = random.pick(&[40_000, PROBE, any]);
+    let size = if random.below(20) == 0 { 1330 + random.below(110) } else { random.below(200) };
+    let data = random.bytes(size);
+    let mut packet = if random.below(2) == 0 {
+        tcp(&member, from, to, client_port, random.next() as u8, &data)
+    } else {
+        udp(&member, from, to, client_port, &data)
+    };
+    if packet.protocol == 17 && random.below(4) == 0 {
+        packet.payload[6..8].fill(0);
+    }
+    packet = match random.below(8) {
+        0 => {
+            let parts = packet.fragments(random.pick(&[8, 16, 64]), random.below(4) as u32);
+            random.pick(&parts)
+        }
+        1 => packet.ttl(random.pick(&[0, 1, 2, 64, 255])),
+        2 if vip.is_ipv4() => packet.options(&random.bytes(8)),
+        _ => packet,
+    };
+    let mut frame = match random.below(12) {
+        0 => packet.frame_to(FOREIGN_MAC),
+        1 => packet.tagged(&[random.next() as u16]),
+        _ => packet.frame(),
+    };
+    if random.below(8) != 0 {
+        frame[6..12].copy_from_slice(&[2, 0, 0, 1, 0, [id::NAT, id::NAT_V6][version] as u8]);
+    }
+    frame
 }
 
 /// An error about what a backend answered.
@@ -289,6 +346,7 @@ fn survives(program: &'static str, runs: u64) -> Vec<u64> {
             check_records(&kernel, &oracle);
             kernel.forget_fragments();
             oracle.fragments.clear();
+            oracle.answers.clear();
             kernel.forget_openings();
             oracle.flows.openings.clear();
             let counted: Vec<u64> = kernel.reasons().iter().map(|c| c.packets).collect();

@@ -24,6 +24,7 @@ mod connections;
 mod cutting;
 mod decap;
 mod errors;
+mod excepting;
 mod flood;
 mod forwarding;
 mod fragments;

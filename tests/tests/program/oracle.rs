@@ -58,7 +58,8 @@ pub struct Oracle {
 type Step<T> = Result<T, Reason>;
 
 /// What is meant for a listener and cannot be forwarded; all else is the kernel's.
-const DROPPED: [Reason; 13] = [
+const DROPPED: [Reason; 14] = [
+    Reason::Hairpin,
     Reason::NoRoute,
     Reason::Fragment,
     Reason::Disabled,
@@ -122,6 +123,7 @@ impl Oracle {
     fn packet(&mut self, frame: &[u8], ip: &Ip) -> Step<Expected> {
         if ip.part == Part::Later {
             if let Some((port, protocol)) = self.answers.get(&datagram(ip)).copied() {
+                addressed(frame)?;
                 return self.reply(frame, ip, port, 0, protocol);
             }
             let first = self.fragments.get(&datagram(ip)).copied();
@@ -206,6 +208,9 @@ impl Oracle {
         let Some(backend) = self.world.backends.get(&target.backend) else {
             return Err(Reason::UnknownBackend);
         };
+        if matches!(backend.mode, Mode::Nat(_)) && is_neighbor(ip.source, backend.address) {
+            return Err(Reason::Hairpin);
+        }
         if !backend.reachable {
             return Err(Reason::NoNextHop);
         }
@@ -323,8 +328,10 @@ impl Oracle {
         }
         let (server, client) = (u16_at(frame, answer.payload), u16_at(frame, answer.payload + 2));
         let flow = (answer.destination, answer.source, client, server, answer.protocol);
-        let target = self.choose(frame, flow, Says::Quoted)?;
-        self.send(frame, ip, target)
+        match self.choose(frame, flow, Says::Quoted) {
+            Err(Reason::NotVip) => self.error_about_member(frame, ip, &answer),
+            target => self.send(frame, ip, target?),
+        }
     }
 
     fn echo(&self, frame: &[u8], ip: &Ip) -> Step<Expected> {
@@ -427,6 +434,15 @@ impl Oracle {
         bytes[6..12].copy_from_slice(&OUR_MAC);
         bytes[start..start + 28].copy_from_slice(&reply);
         Ok(answered(bytes, Reason::ArpAnswered))
+    }
+}
+
+/// Whether two addresses are on one segment: of IPv4 in one /24, of IPv6 in one /64.
+fn is_neighbor(one: IpAddr, other: IpAddr) -> bool {
+    match (one, other) {
+        (IpAddr::V4(one), IpAddr::V4(other)) => one.octets()[..3] == other.octets()[..3],
+        (IpAddr::V6(one), IpAddr::V6(other)) => one.octets()[..8] == other.octets()[..8],
+        _ => false,
     }
 }
 

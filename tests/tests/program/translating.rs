@@ -14,6 +14,9 @@ use Then::{Back, BackByKernel, BackElsewhere, Because, Probed, To};
 const V4: usize = 0;
 const V6: usize = 1;
 
+/// On the segment of the members.
+const NEIGHBOR: [&str; 2] = ["10.0.0.77", "fd00::77"];
+
 fn vip(version: usize) -> IpAddr {
     [vip4(), vip6()][version]
 }
@@ -89,6 +92,16 @@ fn forward_in_both_versions() {
                 "no hop left",
                 asks(version, ACK, b"").ttl(1).frame(),
                 Because(Reason::TtlExpired),
+            ),
+            Case(
+                "from the member's own segment",
+                tcp(NEIGHBOR[version], 9, vip(version), port::NAT, SYN, b"").frame(),
+                Because(Reason::Hairpin),
+            ),
+            Case(
+                "from the member itself",
+                tcp(&member(version), 9, vip(version), port::NAT, SYN, b"").frame(),
+                Because(Reason::Hairpin),
             ),
             Case("tagged", asks(version, SYN, b"").tagged(&[100]), to()),
             Case("tagged twice", asks(version, SYN, b"").tagged(&[100, 200]), to()),
@@ -275,6 +288,120 @@ fn fragments_follow_the_first_in_both_directions() {
         let mut foreign = answered[1].frame();
         foreign[6..12].copy_from_slice(&CLIENT_MAC);
         cases.push(Case("from elsewhere", foreign, Because(Reason::ReplyUnknown)));
+    }
+    check(cases);
+}
+
+/// A router on the way to the client.
+const ROUTER: [&str; 2] = ["198.51.100.1", "2001:db8:c::1"];
+/// A router on the way to the member.
+const INNER_ROUTER: [&str; 2] = ["10.0.0.99", "fd00::99"];
+
+/// Errors that RFC 792 and RFC 4443 know: type and code.
+const ERRORS: [&[(u8, u8)]; 2] = [
+    &[(3, 0), (3, 1), (3, 3), (3, 4), (3, 13), (11, 0), (12, 0)],
+    &[(1, 0), (1, 3), (1, 4), (2, 0), (3, 0), (4, 0)],
+];
+
+/// What a client, or a router before it, says of an answer: the member learns of it as of its own packet.
+#[test]
+fn errors_about_answers_reach_the_member() {
+    let mut cases = vec![];
+    for version in [V4, V6] {
+        let client = client::FAR[version].parse().unwrap();
+        let (vip, to) = (vip(version).to_string(), || To(backend(version)));
+        let segment = tcp(&vip, port::NAT, client, 40_000, ACK, &[1; 600]).ip();
+        let datagram = udp(&vip, port::NAT, client, 5000, &[2; 64]).ip();
+        let header = if version == V4 { 20 } else { 40 };
+        for (kind, code) in ERRORS[version] {
+            for from in [ROUTER[version], client::FAR[version]] {
+                let about = |quoted: &[u8]| error(from, *kind, *code, 1400, quoted).frame();
+                cases.extend([
+                    Case("about a segment", about(&segment), to()),
+                    Case("about a datagram", about(&datagram), to()),
+                ]);
+            }
+        }
+        let about = |quoted: &[u8]| error(ROUTER[version], 3, 0, 0, quoted).frame();
+        for (name, length) in
+            [("ports only", 4), ("eight bytes", 8), ("all but the checksum", 16), ("with it", 18)]
+        {
+            cases.push(Case(name, about(&segment[..header + length]), to()));
+        }
+        let mut unsummed = without_checksum(udp(&vip, port::NAT, client, 5000, &[2; 64]));
+        unsummed.id = 7;
+        cases.extend([
+            Case("a datagram without its checksum", about(&datagram[..header + 6]), to()),
+            Case("no ports", about(&segment[..header + 2]), Because(Reason::Truncated)),
+        ]);
+        if version == V4 {
+            cases.push(Case("without a checksum", about(&unsummed.ip()), to()));
+            let optioned = tcp(&vip, port::NAT, client, 40_000, ACK, b"data").options(&[1; 8]).ip();
+            cases.push(Case("about one with options", about(&optioned), to()));
+        } else {
+            let extended = tcp(&vip, port::NAT, client, 40_000, ACK, b"data")
+                .extensions(60, &[6, 0, 1, 4, 0, 0, 0, 0])
+                .ip();
+            cases.push(Case("about one with extension headers", about(&extended), to()));
+        }
+        let spent = error(ROUTER[version], 3, 0, 0, &segment).ttl(1).frame();
+        cases.push(Case("no hop left", spent, Because(Reason::TtlExpired)));
+    }
+    check(cases);
+}
+
+/// What a member, or a router before it, says of a client's packet: the client learns of it as of its own.
+#[test]
+fn errors_about_requests_reach_the_client() {
+    let mut cases = vec![];
+    for version in [V4, V6] {
+        let member = member(version);
+        let to = member_of(vip(version));
+        let asked = |client: &str| tcp(client, 40_000, to, port::MEMBER, SYN, &[1; 64]).ip();
+        let far = asked(client::FAR[version]);
+        let datagram = udp(client::FAR[version], 5000, to, port::MEMBER, &[3; 64]).ip();
+        let elsewhere = || BackElsewhere(backend(version));
+        let header = if version == V4 { 20 } else { 40 };
+        for (kind, code) in ERRORS[version] {
+            for from in [INNER_ROUTER[version], &member] {
+                let about = |quoted: &[u8]| error(from, *kind, *code, 1400, quoted).frame();
+                cases.extend([
+                    Case("about a segment", about(&far), elsewhere()),
+                    Case("about a datagram", about(&datagram), elsewhere()),
+                ]);
+            }
+        }
+        let about = |quoted: &[u8]| error(&member, 3, 0, 0, quoted).frame();
+        for (name, length) in [("ports only", 4), ("eight bytes", 8), ("with a checksum", 18)] {
+            cases.push(Case(name, about(&far[..header + length]), elsewhere()));
+        }
+        let probe = tcp(client::HERE[version], PROBE, to, port::MEMBER, SYN, b"").ip();
+        let own = tcp(client::HERE[version], 50_000, to, port::MEMBER, SYN, b"").ip();
+        let other_port = tcp(client::FAR[version], 40_000, to, 22, SYN, b"").ip();
+        let wrong_way =
+            tcp(client::FAR[version], 40_000, to, port::MEMBER_ELSEWHERE, SYN, b"").ip();
+        cases.extend([
+            Case(
+                "to a client nearby",
+                about(&asked(client::NEAR[version])),
+                Back(backend(version)),
+            ),
+            Case(
+                "the kernel finds the way",
+                about(&asked(client::UNRESOLVED[version])),
+                BackByKernel(backend(version)),
+            ),
+            Case("no way", about(&asked(client::LOST[version])), Because(Reason::NoRoute)),
+            Case("about a probe of a virtual address", about(&probe), Probed),
+            Case("about this host's own", about(&own), Because(Reason::NotVip)),
+            Case("about another port", about(&other_port), Because(Reason::NotVip)),
+            Case("by another interface", about(&wrong_way), Because(Reason::ReplyUnknown)),
+            Case(
+                "no hop left",
+                error(&member, 3, 0, 0, &far).ttl(1).frame(),
+                Because(Reason::TtlExpired),
+            ),
+        ]);
     }
     check(cases);
 }

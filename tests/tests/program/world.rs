@@ -560,7 +560,8 @@ impl BackendSpec {
         match self.mode {
             Mode::L2 => record.mode = mode::L2,
             Mode::Nat(port) => {
-                let translation = Translation::new(record.address, Be16::new(port), 0);
+                let mut translation = Translation::new(record.address, Be16::new(port), 0);
+                translation.segment = segment(self.address);
                 (record.mode, record.outer_source) = (mode::NAT, translation.to_words());
             }
             Mode::Ipip | Mode::Gue => {}
@@ -568,6 +569,12 @@ impl BackendSpec {
         record.set_mtu(self.mtu);
         record
     }
+}
+
+/// The mask of the segment that members are on whose packets are translated: the last byte differs.
+fn segment(member: IpAddr) -> [u32; 2] {
+    let mask = if member.is_ipv4() { [0xffff_ff00u32, 0] } else { [u32::MAX; 2] };
+    mask.map(u32::to_be)
 }
 
 /// The number of a virtual address in `PORT_RANGES`: any that no other has.

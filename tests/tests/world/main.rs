@@ -2,6 +2,8 @@
 
 mod bridged;
 mod checking;
+mod client_maps;
+mod client_ways;
 mod cutting;
 mod descriptors;
 mod diagnosing;

@@ -2,7 +2,6 @@
 //! behind any router: two load balancers that are members of each other would send it to and fro for ever.
 
 use super::super::{Family, Link, Packet, Stop};
-use crate::addr::Be32;
 use crate::backend::Backend;
 use crate::reason::Reason;
 
@@ -15,8 +14,5 @@ pub(super) fn rewrite<F: Family, P: Packet>(
 ) -> Result<(), Stop> {
     let truncated = || Stop::because(Reason::Truncated);
     *packet.view_mut(0).ok_or_else(truncated)? = backend.ethernet();
-    let word: &mut Be32 =
-        packet.view_mut(link.end + F::HOP_WORD * size_of::<Be32>()).ok_or_else(truncated)?;
-    *word = Be32::from_raw(F::after_hop(word.raw()));
-    Ok(())
+    F::a_hop_less(packet, link.end)
 }

@@ -2,11 +2,24 @@
 //! backend answers through us (see [`reply`](super::super::reply)). No flow is recorded: what changes depends
 //! on listener and backend only.
 
-use super::super::translate::{self, Address, Port, end};
+use super::super::translate::{self, Address, Port, end, quote};
 use super::super::{Family, Ip, Link, Packet, Stop};
 use crate::addr::Be16;
 use crate::backend::Backend;
 use crate::reason::Reason;
+
+/// Whether the client is on the backend's own segment, so that the answer would not come by us to be translated back.
+#[inline(always)]
+pub(in super::super) fn is_hairpin<F: Family, P: Packet>(
+    packet: &P,
+    link: &Link,
+    backend: &Backend,
+) -> bool {
+    let translation = backend.translation();
+    let [first, second, ..] = backend.address.raw();
+    F::addresses(packet, link.end)
+        .is_ok_and(|(client, _)| translation.is_on_segment(F::first_words(client), [first, second]))
+}
 
 /// Addresses the packet to the backend.
 #[inline(always)]
@@ -34,6 +47,37 @@ pub(super) fn rewrite<F: Family, P: Packet>(
     }
     let address = Address { new: &backend.address, by: away + u32::from(translation.address_sum) };
     F::readdress::<{ end::DESTINATION }, P>(packet, link.end, &address)?;
+    *packet.view_mut(0).ok_or_else(truncated)? = backend.ethernet();
+    Ok(())
+}
+
+/// An error about an answer of the backend, from a client or from a router on the way to it: the answer that it quotes
+/// gets the backend's address and port back.
+#[inline(always)]
+pub(in super::super) fn error<F: Family, P: Packet>(
+    packet: &mut P,
+    link: &Link,
+    ip: &Ip<F::Addr>,
+    backend: &Backend,
+) -> Result<(), Stop> {
+    let truncated = || Stop(Reason::Truncated);
+    let (_, quote) = quote::quoted::<F, P>(packet, link, ip)?;
+    let old: Be16 = *packet.view(quote.payload as usize).ok_or_else(truncated)?;
+    let translation = backend.translation();
+    let away = F::away(ip.destination);
+    let by = away + u32::from(translation.address_sum);
+    let kept = translation.port.raw() == 0;
+    let port = if kept {
+        Port { new: old, by }
+    } else {
+        let by = away + u32::from(translation.sum) + u32::from(!old.raw());
+        Port { new: translation.port, by }
+    };
+    let change =
+        quote::Change { address: Address { new: &backend.address, by }, port, is_outer: true };
+    quote::translate::<{ end::SOURCE }, { end::DESTINATION }, F, P>(
+        packet, link, ip, quote, &change,
+    )?;
     *packet.view_mut(0).ok_or_else(truncated)? = backend.ethernet();
     Ok(())
 }

@@ -12,6 +12,7 @@ use crate::admission::GroupKeyV4;
 use crate::backend::OUTER_TTL;
 use crate::client::{ClientKey, Persistence};
 use crate::client_hop::ClientHop;
+use crate::exception::Exception;
 use crate::flow::{CONNECTION_ID, Flow, FlowKeyV4, Ports, Stage, Visit};
 use crate::fragment::{self, Fragment};
 use crate::listener::{Listener, ListenerKeyV4, Vip, algorithm};
@@ -38,6 +39,7 @@ impl Family for V4 {
     const HEADER: usize = size_of::<Ipv4>();
     /// Time to live, protocol, checksum.
     const HOP_WORD: usize = 2;
+    const HAS_CHECKSUM: bool = true;
     const INNER_PROTOCOL: u8 = IpProto::Ipv4 as u8;
     const ICMP: u8 = IpProto::Icmp as u8;
     /// RFC 791 §3.1.
@@ -151,6 +153,11 @@ impl Family for V4 {
     }
 
     #[inline(always)]
+    fn first_words(address: Be32) -> [u32; 2] {
+        [address.raw(), 0]
+    }
+
+    #[inline(always)]
     fn away(address: Be32) -> u32 {
         checksum::add_u32(!address.raw())
     }
@@ -171,6 +178,20 @@ impl Family for V4 {
     }
 
     #[inline(always)]
+    fn readdress_quoted<const END: usize, P: Packet>(
+        packet: &mut P,
+        offset: usize,
+        address: &Address<'_>,
+    ) -> Result<(), Stop> {
+        let header: &mut Ipv4 =
+            packet.view_mut(offset).ok_or_else(|| Stop::because(Reason::Truncated))?;
+        header.checksum = checksum::change(header.checksum, address.by);
+        let place = if END == end::SOURCE { &mut header.source } else { &mut header.destination };
+        *place = first(address.new);
+        Ok(())
+    }
+
+    #[inline(always)]
     fn may_be_member<T: Tables>(tables: &T, address: Be32) -> bool {
         tables.may_be_member_v4(address)
     }
@@ -178,6 +199,31 @@ impl Family for V4 {
     #[inline(always)]
     fn reply<T: Tables>(tables: &T, address: Be32, port: Be16, protocol: u8) -> Option<&Reply> {
         tables.reply_v4(&ListenerKeyV4::new(address, port, protocol))
+    }
+
+    #[inline(always)]
+    fn member_key(client: Be32, member: Be32, ports: Ports, protocol: u8) -> FlowKeyV4 {
+        FlowKeyV4::new(client, member, ports, protocol)
+    }
+
+    #[inline(always)]
+    fn from_record(address: &Be128) -> Be32 {
+        first(address)
+    }
+
+    #[inline(always)]
+    fn to_record(address: Be32) -> Be128 {
+        Be128::from_raw([address.raw(), 0, 0, 0])
+    }
+
+    #[inline(always)]
+    fn exception<T: Tables>(tables: &T, key: &FlowKeyV4) -> Option<Exception> {
+        tables.exception_v4(key)
+    }
+
+    #[inline(always)]
+    fn except<T: Tables>(tables: &T, key: &FlowKeyV4, exception: Exception) {
+        tables.except_v4(key, exception);
     }
 
     #[inline(always)]

@@ -12,6 +12,7 @@ use crate::admission::GroupKeyV6;
 use crate::backend::OUTER_TTL;
 use crate::client::{ClientKey, Persistence};
 use crate::client_hop::ClientHop;
+use crate::exception::Exception;
 use crate::flow::{CONNECTION_ID, Flow, FlowKeyV6, Ports, Stage, Visit};
 use crate::fragment::{self, Fragment};
 use crate::listener::{Listener, ListenerKeyV6, Vip, algorithm};
@@ -31,6 +32,7 @@ impl Family for V6 {
     const HEADER: usize = size_of::<Ipv6>();
     /// Payload length, next header, hop limit.
     const HOP_WORD: usize = 1;
+    const HAS_CHECKSUM: bool = false;
     const INNER_PROTOCOL: u8 = IpProto::Ipv6 as u8;
     const ICMP: u8 = IpProto::Ipv6Icmp as u8;
     /// RFC 8200 §5.
@@ -118,6 +120,12 @@ impl Family for V6 {
     }
 
     #[inline(always)]
+    fn first_words(address: Be128) -> [u32; 2] {
+        let [first, second, ..] = address.raw();
+        [first, second]
+    }
+
+    #[inline(always)]
     fn away(address: Be128) -> u32 {
         u32::from(!checksum::sum_of(&address))
     }
@@ -138,6 +146,19 @@ impl Family for V6 {
     }
 
     #[inline(always)]
+    fn readdress_quoted<const END: usize, P: Packet>(
+        packet: &mut P,
+        offset: usize,
+        address: &Address<'_>,
+    ) -> Result<(), Stop> {
+        let header: &mut Ipv6 =
+            packet.view_mut(offset).ok_or_else(|| Stop::because(Reason::Truncated))?;
+        let place = if END == end::SOURCE { &mut header.source } else { &mut header.destination };
+        *place = Be128::from_raw(address.new.raw());
+        Ok(())
+    }
+
+    #[inline(always)]
     fn may_be_member<T: Tables>(tables: &T, address: Be128) -> bool {
         tables.may_be_member_v6(address)
     }
@@ -145,6 +166,31 @@ impl Family for V6 {
     #[inline(always)]
     fn reply<T: Tables>(tables: &T, address: Be128, port: Be16, protocol: u8) -> Option<&Reply> {
         tables.reply_v6(&ListenerKeyV6::new(address, port, protocol))
+    }
+
+    #[inline(always)]
+    fn member_key(client: Be128, member: Be128, ports: Ports, protocol: u8) -> FlowKeyV6 {
+        FlowKeyV6::new(client, member, ports, protocol)
+    }
+
+    #[inline(always)]
+    fn from_record(address: &Be128) -> Be128 {
+        *address
+    }
+
+    #[inline(always)]
+    fn to_record(address: Be128) -> Be128 {
+        address
+    }
+
+    #[inline(always)]
+    fn exception<T: Tables>(tables: &T, key: &FlowKeyV6) -> Option<Exception> {
+        tables.exception_v6(key)
+    }
+
+    #[inline(always)]
+    fn except<T: Tables>(tables: &T, key: &FlowKeyV6, exception: Exception) {
+        tables.except_v6(key, exception);
     }
 
     #[inline(always)]

@@ -5,6 +5,7 @@ use crate::admission::{GroupKeyV4, GroupKeyV6};
 use crate::backend::Backend;
 use crate::client::{Client, ClientKey};
 use crate::client_hop::ClientHop;
+use crate::exception::Exception;
 use crate::flow::{Flow, FlowKeyV4, FlowKeyV6, Stage};
 use crate::fragment::Fragment;
 use crate::interface::{Interface, MacKey};
@@ -60,6 +61,11 @@ pub enum Asked<'t> {
     MayBeMemberV6(Be128, bool),
     ReplyV4(ListenerKeyV4, Option<&'t Reply>),
     ReplyV6(ListenerKeyV6, Option<&'t Reply>),
+    ExceptionV4(FlowKeyV4, Option<Exception>),
+    ExceptionV6(FlowKeyV6, Option<Exception>),
+    ExceptV4(FlowKeyV4, Exception),
+    ExceptV6(FlowKeyV6, Exception),
+    IsExcepted(u16, bool),
     ClientHopV4(Be32, Option<&'t ClientHop>),
     ClientHopV6(Be128, Option<&'t ClientHop>),
     ProbedV4(FlowKeyV4, Option<u16>),

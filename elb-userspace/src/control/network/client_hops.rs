@@ -30,6 +30,16 @@ impl ClientHops {
         Self { defaults, routes, bits }
     }
 
+    /// The segment that an address is on, of a host that this one reaches without a gateway: the narrowest prefix
+    /// whose addresses the kernel looks for there.
+    pub fn segment_of(&self, address: IpAddr) -> Option<Cidr> {
+        let all = if address.is_ipv4() { 32 } else { 128 };
+        let prefixes = (1..all).rev().filter_map(|bits| Cidr::of(address, bits));
+        let (prefix, hop) =
+            prefixes.filter_map(|prefix| self.routes.get_key_value(&prefix)).next()?;
+        (hop.kind == hop_kind::KERNEL).then_some(*prefix)
+    }
+
     /// The way to a client, as the packet path finds it.
     pub fn hop(&self, client: IpAddr) -> ClientHop {
         let default = self.defaults[usize::from(client.is_ipv6())];

@@ -1,5 +1,7 @@
 //! The kernel's main table, and what follows from it for clients: which next hop they are behind.
 
+mod merge;
+
 use std::collections::{BTreeSet, HashMap};
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
@@ -8,6 +10,7 @@ use elb_common::addr::Mac;
 use elb_common::client_hop::{ClientHop, hop_kind};
 use elb_common::limits::MAX_CLIENT_ROUTES;
 
+use self::merge::merged;
 use super::client_hops::{ClientHops, KERNEL, of_kind};
 use super::{Neighbor, Network};
 use crate::model::ipgroup::Cidr;
@@ -64,7 +67,7 @@ pub struct ClientTable {
 pub struct ClientWays {
     /// For the maps.
     pub hops: Arc<ClientHops>,
-    /// How many entries of each IP version found no room, whose clients the kernel finds the way to.
+    /// How many entries of each IP version are too many: the kernel finds the way to some of their clients.
     pub left_out: [usize; 2],
     /// Routing rules by which the kernel may choose another table than the main one, in words.
     pub other_rules: Vec<String>,
@@ -207,8 +210,9 @@ impl ClientTable {
         let mut routes = Vec::new();
         let v6 = entries.partition_point(|(prefix, ..)| prefix.address().is_ipv4());
         for (version, entries) in [&entries[..v6], &entries[v6..]].into_iter().enumerate() {
-            let kept = fit(entries, &mut defaults[version], MOST_CLIENT_ROUTES);
-            left_out[version] = entries.len() - kept.len();
+            let entries = merged(entries, defaults[version]);
+            let kept = fit(&entries, &mut defaults[version], MOST_CLIENT_ROUTES);
+            left_out[version] = entries.len().saturating_sub(MOST_CLIENT_ROUTES);
             routes.extend(kept.into_iter().map(|(prefix, hop, _)| (prefix, hop)));
         }
         let hops = Arc::new(ClientHops::new(defaults, routes.into_iter().collect()));

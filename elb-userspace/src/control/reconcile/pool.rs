@@ -110,8 +110,9 @@ impl Reconciler {
         desired: &mut Desired,
     ) {
         let next_hop = seen.next_hop(number.address);
-        let mut record =
-            backend::record(number.address, number.port, forwarding, next_hop, self.encap_source);
+        let shared = next_hop.filter(|hop| hop.on_link && forwarding.translates());
+        let segment = shared.and_then(|_| desired.image.clients.segment_of(number.address));
+        let mut record = backend::record(number, forwarding, next_hop, segment, self.encap_source);
         record.weight = standing.weight;
         record.max_connections = standing.max_connections;
         if standing.takes_new && next_hop.is_some() {

@@ -1,8 +1,10 @@
 //! What members' endpoints stand for: which virtual address their answers get, where packets are translated.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use elb_common::addr::{Be16, Be128, Mac};
+use elb_common::backend::{mode, translation_flags};
 use elb_common::reply::{Reply, reply_flags};
 
 use super::{Desired, ReconcileInput, Reconciler, protocol_number};
@@ -36,8 +38,38 @@ impl Reconciler {
                 let reply = reply((vip, port), assigned.id, member, key.port, seen);
                 let found = image.replies.entry(key).or_insert(reply);
                 if (found.vip, found.port) != (reply.vip, reply.port) {
+                    // The one with the lowest number, which is mostly the older one, whatever the order of the
+                    // file: flows that are no exceptions are its.
+                    if reply.listener < found.listener {
+                        *found = reply;
+                    }
                     found.flags |= reply_flags::SHARED;
                 }
+            }
+        }
+    }
+
+    /// Packets to an endpoint that several listeners share are told apart.
+    pub(super) fn mark_shared(desired: &mut Desired) {
+        let is_shared =
+            |(_, reply): &(&ListenerKey, &Reply)| reply.flags & reply_flags::SHARED != 0;
+        let shared = desired.image.replies.iter().filter(is_shared);
+        let shared: BTreeSet<_> =
+            shared.map(|(key, _)| (bytes_of(key.address), key.port)).collect();
+        if shared.is_empty() {
+            return;
+        }
+        for record in desired.image.backends.values_mut().filter(|one| one.mode == mode::NAT) {
+            let mut translation = record.translation();
+            let (address, port) = (bytemuck::cast(record.address), translation.port.get());
+            let any = (address, u16::MIN)..=(address, u16::MAX);
+            let is_shared = match port {
+                0 => shared.range(any).next().is_some(),
+                port => shared.contains(&(address, port)),
+            };
+            if is_shared {
+                translation.flags |= translation_flags::SHARED;
+                record.outer_source = translation.to_words();
             }
         }
     }
@@ -70,6 +102,11 @@ fn reply(
     };
     reply.translate_from(first_bytes(member.address), Be16::new(member_port));
     reply
+}
+
+/// The bytes of an address in a record.
+fn bytes_of(address: IpAddr) -> [u8; 16] {
+    bytemuck::cast(first_bytes(address))
 }
 
 /// An address in a record: IPv4 in the first bytes.

@@ -14,6 +14,7 @@ use std::collections::HashSet;
 
 use elb_common::backend::backend_flags::{DRAINED, ESTABLISHED, NEW, REACHABLE};
 use elb_common::backend::mode;
+use elb_common::client_hop::{ClientHop, hop_kind};
 
 use self::scene::Scene;
 use super::*;
@@ -31,6 +32,8 @@ struct World {
     undecided: HashSet<IpAddr>,
     /// Of those that are not reachable, those that may soon be.
     resolving: HashSet<IpAddr>,
+    /// Ways back to clients.
+    clients: Arc<ClientHops>,
     now: u32,
 }
 
@@ -68,6 +71,10 @@ impl ReconcileInput for World {
         BTreeMap::from([(2, Mac::new([2, 0, 0, 0, 0, 1]))])
     }
 
+    fn client_hops(&self) -> Arc<ClientHops> {
+        self.clients.clone()
+    }
+
     fn now(&self) -> u32 {
         self.now
     }
@@ -99,6 +106,22 @@ fn address(n: u8) -> IpAddr {
 
 fn owners(desired: &Desired) -> BTreeSet<u16> {
     desired.rings.iter().flat_map(|ring| ring.owners.iter().copied()).collect()
+}
+
+#[test]
+fn ways_to_clients_are_by_interfaces_that_packets_can_be_sent_by() {
+    let hop = |ifindex| ClientHop { ifindex, kind: hop_kind::KNOWN, ..ClientHop::default() };
+    let routes = [2, 3].map(|n| (format!("10.{n}.0.0/16").parse().unwrap(), hop(n)));
+    let here = Arc::new(ClientHops::new([hop(2); 2], routes[..1].iter().copied().collect()));
+    let gone = Arc::new(ClientHops::new([hop(3), hop(2)], routes.into()));
+    let picture = |clients: &Arc<ClientHops>| {
+        let world = World { clients: clients.clone(), ..World::default() };
+        reconciler().reconcile(&model(&[11], ""), &world).image.clients
+    };
+    assert!(Arc::ptr_eq(&picture(&here), &here), "they are not copied");
+    let kinds = [[192, 0, 2, 1], [10, 2, 0, 1], [10, 3, 0, 1]]
+        .map(|client| picture(&gone).hop(client.into()).kind);
+    assert_eq!(kinds, [hop_kind::KERNEL, hop_kind::KNOWN, hop_kind::KERNEL]);
 }
 
 #[test]

@@ -71,6 +71,7 @@ impl Capacity {
             | names::BACKEND_CENSUS
             | names::BACKEND_OPENED
             | names::BACKEND_REPLIES
+            | names::EXCEPTED
             | names::REPLIES_V4
             | names::REPLIES_V6
             | names::BACKEND_COUNTERS => Some(self.backends),

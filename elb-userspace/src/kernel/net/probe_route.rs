@@ -38,7 +38,7 @@ const MTU: u32 = 1280;
 /// Tables from here on: one for each [`RouteNames`].
 const NUMBERS: u32 = 0xe1b0_0000;
 
-/// Whether a table is one for probes, of whichever agent.
+/// Whether a table is one for probes, of this agent or of another one.
 pub(super) const fn is_of_probes(table: u32) -> bool {
     table & 0xffff_0000 == NUMBERS
 }

@@ -170,7 +170,7 @@ fn one_bad_object_does_not_stop_the_others() {
     };
     check("protocol_port = 80\ndefault_pool", "protocol_port = 8080\ndefault_pool", &["dns"]);
     check("protocol_port = 53\ndefault_pool", "protocol_port = 70000\ndefault_pool", &["http"]);
-    check("forwarding = \"ipip\"", "forwarding = \"nat\"", &["dns"]);
+    check("forwarding = \"ipip\"", "forwarding = \"fullnat\"", &["dns"]);
     check("address = \"10.0.0.11\"", "address = \"127.0.0.1\"", &["dns"]);
     check("type = \"HTTP\"", "type = \"HTTP\"\ndelay = 0", &["dns"]);
     check("vip_address = \"192.0.2.10\"", "vip_address = \"224.0.0.1\"", &[]);

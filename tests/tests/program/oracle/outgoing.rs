@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use elb_common::reason::Reason;
 
-use super::headers::{Ip, Part, u16_at};
+use super::headers::{Ip, Part, ipv4_header, ipv6_header, ipv6_headers, u16_at};
 use super::{Expected, Step, answered};
 use crate::frame::*;
 use crate::world::*;
@@ -118,6 +118,13 @@ pub(super) fn wrap(frame: &[u8], ip: &Ip, backend: &BackendSpec, hash: u32) -> V
     bytes[0..6].copy_from_slice(&backend.mac);
     bytes[6..12].copy_from_slice(&OUR_MAC);
     hop(&mut bytes, ip);
+    if let Mode::Nat(port) = backend.mode
+        && ![TCP, UDP].contains(&ip.protocol)
+        && ip.part != Part::Later
+    {
+        replace_quoted(&mut bytes, ip, End::Source, backend.address, port);
+        return bytes;
+    }
     if let Mode::Nat(port) = backend.mode {
         let port = if port == 0 { u16_at(frame, ip.payload + 2) } else { port };
         replace(&mut bytes, ip, End::Destination, backend.address, port);
@@ -194,6 +201,79 @@ pub(super) fn replace(bytes: &mut [u8], ip: &Ip, end: End, address: IpAddr, port
             bytes[ip.payload + 6..ip.payload + 8].fill(0xff);
         }
     }
+}
+
+/// An error, one end of whose quoted packet gets another address and port, and the other end of the error itself the
+/// same address if it had that one; checksums follow word by word.
+pub(super) fn replace_quoted(bytes: &mut [u8], ip: &Ip, end: End, address: IpAddr, port: u16) {
+    let v4 = address.is_ipv4();
+    let start = ip.payload + 8;
+    let quoted = if v4 { ipv4_header(bytes, start) } else { quoted_v6(bytes, start) };
+    let Ok(quoted) = quoted else { panic!("it was read before") };
+    let second = usize::from(matches!(end, End::Destination));
+    let new = octets(address);
+    let (outer, inner) = (address_at(ip, 1 - second), address_at(&quoted, second));
+    let mut covered = vec![];
+    let changes = write_words(bytes, inner, &new);
+    if v4 {
+        let before = u16_at(bytes, start + 10);
+        patch_all(bytes, start + 10, &changes);
+        covered.push((before, u16_at(bytes, start + 10)));
+    }
+    covered.extend(&changes);
+    let at = quoted.payload + 2 * second;
+    let port = if port == 0 { u16_at(bytes, at) } else { port };
+    let mut all = changes.clone();
+    all.extend(write_words(bytes, at, &port.to_be_bytes()));
+    covered.push(all[all.len() - 1]);
+    let sum = quoted.payload + if quoted.protocol == TCP { 16 } else { 6 };
+    if sum + 2 <= ip.end && (quoted.protocol == TCP || u16_at(bytes, sum) != 0) {
+        let before = u16_at(bytes, sum);
+        patch_all(bytes, sum, &all);
+        if quoted.protocol == UDP && u16_at(bytes, sum) == 0 {
+            bytes[sum..sum + 2].fill(0xff);
+        }
+        covered.push((before, u16_at(bytes, sum)));
+    }
+    // The address of the error itself is that of the quoted packet's end, unless a router says so.
+    let is_its_own = bytes[outer..outer + new.len()] == octets_before(&changes)[..];
+    if is_its_own {
+        let changes = write_words(bytes, outer, &new);
+        if v4 {
+            patch_all(bytes, ip.start + 10, &changes);
+        } else {
+            covered.extend(changes);
+        }
+    }
+    patch_all(bytes, ip.payload + 2, &covered);
+}
+
+fn quoted_v6(bytes: &[u8], start: usize) -> Step<Ip> {
+    ipv6_headers(bytes, ipv6_header(bytes, start)?)
+}
+
+fn octets(address: IpAddr) -> Vec<u8> {
+    match address {
+        IpAddr::V4(address) => address.octets().to_vec(),
+        IpAddr::V6(address) => address.octets().to_vec(),
+    }
+}
+
+/// Where the address of an end is: 0, the source.
+fn address_at(ip: &Ip, end: usize) -> usize {
+    if ip.source.is_ipv4() { ip.start + 12 + 4 * end } else { ip.start + 8 + 16 * end }
+}
+
+/// Writes words, and says what each was and is.
+fn write_words(bytes: &mut [u8], at: usize, new: &[u8]) -> Vec<(u16, u16)> {
+    let changes = (0..new.len()).step_by(2);
+    let changes = changes.map(|n| (u16_at(bytes, at + n), u16_at(new, n))).collect();
+    bytes[at..at + new.len()].copy_from_slice(new);
+    changes
+}
+
+fn octets_before(changes: &[(u16, u16)]) -> Vec<u8> {
+    changes.iter().flat_map(|(before, _)| before.to_be_bytes()).collect()
 }
 
 /// One hop less, and in IPv4 a checksum that says so.

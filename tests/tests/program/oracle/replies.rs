@@ -4,8 +4,8 @@ use std::net::IpAddr;
 
 use elb_common::reason::Reason;
 
-use super::headers::{DatagramId, Ip, Part, datagram};
-use super::outgoing::{End, hop, replace, too_big};
+use super::headers::{DatagramId, Ip, Part, datagram, u16_at};
+use super::outgoing::{End, hop, replace, replace_quoted, too_big};
 use super::{Expected, Oracle, Says, Step, addressed};
 use crate::action::{PASS, REDIRECT, TX};
 use crate::frame::OUR_MAC;
@@ -23,8 +23,9 @@ impl Oracle {
         if says == Says::New {
             return Err(Reason::NotVip);
         }
-        if ip.part == Part::First {
-            self.endpoint(frame, ip, ports.0, ip.protocol)?;
+        // Whether it is an endpoint's is not looked at until it is translated.
+        let is_members = self.world.replies.keys().any(|(address, ..)| *address == ip.source);
+        if ip.part == Part::First && is_members {
             let id: DatagramId = datagram(ip);
             self.fragments.remove(&id);
             self.answers.insert(id, (ports.0, ip.protocol));
@@ -53,12 +54,41 @@ impl Oracle {
         protocol: u8,
     ) -> Step<Expected> {
         let reply = self.endpoint(frame, ip, port, protocol)?;
+        let probe = (client_port, reply.port, protocol) == (PROBE, port::NAT, TCP);
+        self.back(frame, ip, &reply, probe, |bytes| {
+            replace(bytes, ip, End::Source, reply.vip, reply.port);
+        })
+    }
+
+    /// An error about a client's packet to a member.
+    pub(super) fn error_about_member(&self, frame: &[u8], ip: &Ip, quoted: &Ip) -> Step<Expected> {
+        let (client_port, port) =
+            (u16_at(frame, quoted.payload), u16_at(frame, quoted.payload + 2));
+        let endpoint = (quoted.destination, port, quoted.protocol);
+        let reply = self.world.replies.get(&endpoint).ok_or(Reason::NotVip)?.clone();
+        addressed(frame)?;
+        if reply.interface != INGRESS {
+            return Err(Reason::ReplyUnknown);
+        }
+        let probe = (client_port, reply.port, quoted.protocol) == (PROBE, port::NAT, TCP);
+        self.back(frame, ip, &reply, probe, |bytes| {
+            replace_quoted(bytes, ip, End::Destination, reply.vip, reply.port);
+        })
+    }
+
+    fn back(
+        &self,
+        frame: &[u8],
+        ip: &Ip,
+        reply: &ReplySpec,
+        probe: bool,
+        translate: impl FnOnce(&mut [u8]),
+    ) -> Step<Expected> {
         let way = self.world.ways.get(&ip.destination).copied();
         let way = way.unwrap_or(Way::Out(OTHER, MTU));
         if way == Way::None {
             return Err(Reason::NoRoute);
         }
-        let probe = (client_port, reply.port, protocol) == (PROBE, port::NAT, TCP);
         if way == Way::Local && !probe {
             return Err(Reason::NotVip);
         }
@@ -76,7 +106,7 @@ impl Oracle {
             action = if interface == INGRESS { TX } else { REDIRECT };
         }
         hop(&mut bytes, ip);
-        replace(&mut bytes, ip, End::Source, reply.vip, reply.port);
+        translate(&mut bytes);
         let counted = (way != Way::Local).then_some(());
         Ok(Expected {
             action,

@@ -86,6 +86,8 @@ pub(in crate::agent) fn entries(
         |is_v4| image.listeners.keys().filter(|key| key.address.is_ipv4() == is_v4).count();
     let replies = |is_v4| image.replies.keys().filter(|key| key.address.is_ipv4() == is_v4).count();
     let vips = |is_v4| image.vips.keys().filter(|vip| vip.is_ipv4() == is_v4).count();
+    let clients =
+        |is_v4| image.clients.routes.keys().filter(|one| one.address().is_ipv4() == is_v4).count();
     let regions = assigned.pools.values().flat_map(|pool| pool.regions());
     let slots: u32 = regions.map(|region| region.size.next_multiple_of(CHUNK)).sum();
     vec![
@@ -95,6 +97,8 @@ pub(in crate::agent) fn entries(
         (PORT_RANGES, image.ranges.len(), limits::MAX_PORT_RANGES),
         (VIPS_V4, vips(true), limits::MAX_VIPS),
         (VIPS_V6, vips(false), limits::MAX_VIPS),
+        (CLIENT_ROUTES_V4, clients(true), limits::MAX_CLIENT_ROUTES),
+        (CLIENT_ROUTES_V6, clients(false), limits::MAX_CLIENT_ROUTES),
         (POOLS, image.pools.len(), limits::MAX_POOLS),
         (BACKENDS, image.backends.len(), capacity.backends),
         (SERVER_IDS, image.servers.len(), limits::MAX_SERVER_IDS),

@@ -201,6 +201,21 @@ fn a_full_table_behind_one_gateway_is_next_to_nothing() {
     assert_eq!(seen(ways.hops.hop(address("11.7.7.129"))), GATEWAY);
 }
 
+#[test]
+fn neighbouring_prefixes_behind_one_gateway_are_one() {
+    let all = (0..50_000_u32).map(|n| {
+        let prefix = Cidr::of(IpAddr::from((0x0b00_0000 + (n << 8)).to_be_bytes()), 24).unwrap();
+        let gateway = if n == 777 { "10.0.0.2" } else { "10.0.0.1" };
+        (prefix, 20, via([by(2, gateway)]))
+    });
+    let ways = table(all).ways(&known(), &CARRYING.into(), []);
+    let hop = |text| seen(ways.hops.hop(address(text)));
+    assert_eq!(ways.hops.routes.len(), 21, "{:?}", ways.hops.routes);
+    assert_eq!([hop("11.0.0.1"), hop("11.195.79.255")], [GATEWAY; 2]);
+    assert_eq!([hop("11.195.80.0"), hop("10.255.255.255")], [NONE; 2]);
+    assert_eq!(hop("11.3.9.1").2, 102);
+}
+
 /// Entries of /24 at these numbers, behind a gateway or for neighbours.
 fn many(numbers: impl IntoIterator<Item = u32>, by_neighbor: bool) -> Vec<Entry> {
     let hop = ClientHop { ifindex: 2, ..of_kind(hop_kind::KNOWN) };
@@ -275,7 +290,7 @@ fn naive(
     let best: Vec<_> = longest.iter().filter(|one| one.1 == metric).map(|one| &one.2).collect();
     let gateways = |way: &ListedWay| match way {
         ListedWay::Via { hops, .. } => hops.iter().all(|hop| hop.gateway.is_some()),
-        _ => false,
+        ListedWay::Local | ListedWay::Nowhere | ListedWay::Other => false,
     };
     let mut hops: Vec<RouteHop> = Vec::new();
     let mut largest = None;
@@ -351,6 +366,7 @@ proptest! {
         let all = table.ways(&known, &carrying, []).hops;
         let found: Vec<Found> = table.ways.iter().map(|way| known.found(way, &carrying)).collect();
         let (mut defaults, entries) = table.entries(&found, &known, &[]);
+        let entries = merged(&entries, defaults[0]);
         let kept = fit(&entries, &mut defaults[0], most);
         prop_assert!(kept.len() <= most);
         let kept = kept.into_iter().map(|(prefix, hop, _)| (prefix, hop)).collect();

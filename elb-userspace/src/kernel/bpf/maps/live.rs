@@ -12,6 +12,7 @@ use elb_common::admission::{GroupKeyV4, GroupKeyV6};
 use elb_common::backend::Backend;
 use elb_common::client::{Client, ClientKey};
 use elb_common::client_hop::ClientHop;
+use elb_common::exception::Exception;
 use elb_common::flow::{Flow, FlowKeyV4, FlowKeyV6, Stage, Visit};
 use elb_common::fragment::Fragment;
 use elb_common::interface::{Interface, MacKey};
@@ -295,6 +296,33 @@ impl Tables for Live<'_> {
     fn reply_v6(&self, key: &ListenerKeyV6) -> Option<&Reply> {
         let found = self.maps.lookups.replies_v6.get(&Record(*key), 0);
         self.read(names::REPLIES_V6, found).map(|found| self.replies.keep(found.0))
+    }
+    fn exception_v4(&self, key: &FlowKeyV4) -> Option<Exception> {
+        let found = self.maps.lookups.exceptions_v4.get(&Record(*key), 0);
+        let found = self.read(names::EXCEPTIONS_V4, found).map(|found| found.0);
+        self.bring(|written| &mut written.exceptions_v4, *key, found);
+        self.scratch.exception_v4(key)
+    }
+    fn exception_v6(&self, key: &FlowKeyV6) -> Option<Exception> {
+        let found = self.maps.lookups.exceptions_v6.get(&Record(*key), 0);
+        let found = self.read(names::EXCEPTIONS_V6, found).map(|found| found.0);
+        self.bring(|written| &mut written.exceptions_v6, *key, found);
+        self.scratch.exception_v6(key)
+    }
+    fn except_v4(&self, key: &FlowKeyV4, exception: Exception) {
+        self.scratch.except_v4(key, exception);
+    }
+    fn except_v6(&self, key: &FlowKeyV6, exception: Exception) {
+        self.scratch.except_v6(key, exception);
+    }
+    fn is_excepted(&self, backend: u16) -> bool {
+        let found = self.maps.lookups.excepted.get(&u32::from(backend), 0);
+        let found = self.read(names::EXCEPTED, found);
+        self.bring(|written| &mut written.excepted, backend, found);
+        self.scratch.is_excepted(backend)
+    }
+    fn note_excepted(&self, backend: u16, now: u32) {
+        self.scratch.note_excepted(backend, now);
     }
     // The bits of `CLIENT_ROUTE_BITS` only save looks: the tries answer the same without them.
     fn client_hop_v4(&self, client: Be32) -> Option<&ClientHop> {

@@ -8,6 +8,7 @@ use aya::maps::{Array, HashMap, Map, MapData};
 use elb_common::admission::{BackendState, GroupKeyV4, GroupKeyV6, ListenerState};
 use elb_common::client::{Client, ClientKey};
 use elb_common::client_hop::ClientHop;
+use elb_common::exception::Exception;
 use elb_common::flow::{Flow, FlowKeyV4, FlowKeyV6};
 use elb_common::listener::{Listener, ListenerKeyV4, ListenerKeyV6, RangeKey};
 use elb_common::names;
@@ -37,6 +38,9 @@ pub(super) struct Lookups {
     pub(super) replies_v4: HashMap<MapData, Record<ListenerKeyV4>, Record<Reply>>,
     pub(super) replies_v6: HashMap<MapData, Record<ListenerKeyV6>, Record<Reply>>,
     pub(super) member_bits: Array<MapData, u64>,
+    pub(super) exceptions_v4: HashMap<MapData, Record<FlowKeyV4>, Record<Exception>>,
+    pub(super) exceptions_v6: HashMap<MapData, Record<FlowKeyV6>, Record<Exception>>,
+    pub(super) excepted: Array<MapData, u32>,
     pub(super) client_defaults: Array<MapData, Record<ClientHop>>,
     pub(super) client_routes_v4: LpmTrie<MapData, Record<u32>, Record<ClientHop>>,
     pub(super) client_routes_v6: LpmTrie<MapData, Record<[u64; 2]>, Record<ClientHop>>,
@@ -63,6 +67,9 @@ impl Lookups {
             replies_v4: open(directory, names::REPLIES_V4, Map::HashMap)?,
             replies_v6: open(directory, names::REPLIES_V6, Map::HashMap)?,
             member_bits: open(directory, names::MEMBER_BITS, Map::Array)?,
+            exceptions_v4: open(directory, names::EXCEPTIONS_V4, Map::LruHashMap)?,
+            exceptions_v6: open(directory, names::EXCEPTIONS_V6, Map::LruHashMap)?,
+            excepted: open(directory, names::EXCEPTED, Map::Array)?,
             client_defaults: open(directory, names::CLIENT_DEFAULTS, Map::Array)?,
             client_routes_v4: open(directory, names::CLIENT_ROUTES_V4, Map::LpmTrie)?,
             client_routes_v6: open(directory, names::CLIENT_ROUTES_V6, Map::LpmTrie)?,

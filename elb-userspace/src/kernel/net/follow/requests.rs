@@ -53,7 +53,8 @@ impl Requests {
     pub(super) fn open_strict() -> std::io::Result<Self> {
         const STRICT: libc::c_int = 12;
         let requests = Self::open()?;
-        let (on, length) = (1, size_of::<libc::c_int>() as libc::socklen_t);
+        let on: libc::c_int = 1;
+        let length = libc::socklen_t::try_from(size_of_val(&on)).map_err(std::io::Error::other)?;
         let fd = requests.socket.as_raw_fd();
         // SAFETY: the socket is open; the kernel reads one number, which lives until the call returns.
         let set = unsafe {

@@ -111,9 +111,9 @@ impl<'a> Attributes<'a> {
                 1 => self.destination = address(value, family),
                 6 => self.metric = number(value).unwrap_or(0),
                 8 => {
-                    self.mtu = attributes(value)
-                        .find(|one| one.0 & KIND == 2)
-                        .and_then(|one| number(one.1))
+                    let mut metrics = attributes(value);
+                    let mtu = metrics.find(|(kind, _)| kind & KIND == 2);
+                    self.mtu = mtu.and_then(|(_, value)| number(value));
                 }
                 9 => self.several = Some(value),
                 15 => self.table = number(value).unwrap_or(self.table),

@@ -117,6 +117,6 @@ proptest! {
     fn any_bytes_are_read(bytes in prop::collection::vec(any::<u8>(), 0..200), kind in 0u8..12) {
         let _ = (route(&bytes, AF_INET, MAIN), other_rule(&bytes));
         let cut = attribute(9, &bytes[..bytes.len().min(40)]);
-        let _ = read(bytes.len().min(33) as u8, kind, 0, &[cut, bytes]);
+        let _ = read(bytes.first().copied().unwrap_or(32), kind, 0, &[cut, bytes]);
     }
 }
