@@ -6,7 +6,7 @@ use crate::diagnosis::check::Check;
 use crate::diagnosis::report::{Finding, Outcome};
 
 /// What it means that the kernel does not forward, where it has to: an answer to a client whose Ethernet address
-/// is not known is the kernel's to send on, which finds the address thereby.
+/// is not known is the kernel's to send on, and the kernel finds the address by doing so.
 pub(super) fn forwarding(duty: &Duty, facts: &Facts) -> Option<Finding> {
     let versions =
         [(false, "IPv4", "net.ipv4.ip_forward"), (true, "IPv6", "net.ipv6.conf.all.forwarding")];
