@@ -4,10 +4,19 @@ use std::{net::IpAddr, path::PathBuf, process::Command};
 
 use anyhow::{Context as _, Result};
 
-use crate::{config::Forwarding, environment::elb_bin, lab::Lab, process::output, wait::STUCK};
+use crate::{
+    address::{Family, Host, Network},
+    config::Forwarding,
+    environment::elb_bin,
+    lab::Lab,
+    process::output,
+    wait::STUCK,
+    wire::{ECHO_PORT, HTTP_PORT},
+};
 
 impl Lab {
-    /// Prepares every backend for the lab's addresses of all its families.
+    /// Prepares every backend for the lab's addresses of all its families; with `nat`, leads the answers of
+    /// its servers through the load balancer.
     pub fn backends_up(&self, mode: Forwarding) -> Result<()> {
         (0..self.backends().len()).try_for_each(|index| self.backend_up(index, mode))
     }
@@ -48,11 +57,17 @@ impl Lab {
         vip: IpAddr,
     ) -> Result<Command> {
         let mut command = self.backend(index).command(elb_bin()?);
-        command
-            .args(["backend", verb, "--vip", &vip.to_string()])
-            .args(["--mode", mode.name(), "--interface", self.device()])
-            .args(self.from_lbs(mode.name()))
-            .args(self.backend_place(index));
+        command.args(["backend", verb, "--mode", mode.name(), "--interface", self.device()]);
+        if mode == Forwarding::Nat {
+            // The load balancer as the next hop of answers, in the place of an address to serve.
+            let family = if vip.is_ipv4() { Family::V4 } else { Family::V6 };
+            let via = Network::Back.address(family, Host::LoadBalancer).to_string();
+            let (http, echo) = (HTTP_PORT.to_string(), format!("{ECHO_PORT}/udp"));
+            command.args(["--via", &via, "--port", &http, "--port", &echo]);
+        } else {
+            command.args(["--vip", &vip.to_string()]).args(self.from_lbs(mode.name()));
+        }
+        command.args(self.backend_place(index));
         Ok(command)
     }
 }

@@ -18,10 +18,14 @@ impl Core {
     /// A line if connections to a member, which has this id, are stuck.
     pub(super) fn stuck_problem(&self, pool: &Pool, member: &Member, id: u16) -> Option<String> {
         let openings = self.stuck_as(pool, id)?;
+        let (why, option) = match pool.forwarding.translates() {
+            true => ("its answers do not come back through this load balancer", "--mode nat"),
+            false => ("its answers do not reach the clients", "--client ADDRESS"),
+        };
         Some(format!(
             "pool {:?}, member {:?}: {openings} openings of connections in the last minute, and no \
-             packet followed one: its answers do not reach the clients, or the clients are a flood \
-             of openings; on that host `elb backend inspect --client ADDRESS`",
+             packet followed one: {why}, or the clients are a flood of openings; on that host \
+             `elb backend inspect {option}`",
             pool.name.as_str(),
             member.name.as_str()
         ))

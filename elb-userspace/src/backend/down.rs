@@ -3,16 +3,17 @@
 use std::net::IpAddr;
 use std::path::PathBuf;
 
+use super::answers::{self, Answers};
 use super::decap::{Pins, Vips};
 use super::mss::ClientRoute;
 use super::plan::{self, Host};
 use super::state::{Changed, State, StateFile, Vip, network_namespace};
-use super::{BackendError, BackendReport, Mode, Step, privilege};
+use super::{BackendError, BackendReport, Mode, ServicePort, Step, SysctlKey, privilege};
 
 /// What to undo.
 #[derive(Clone, Debug)]
 pub struct Down {
-    /// Which addresses. With the last of them goes everything else.
+    /// Which addresses and ports. With the last of them goes everything else.
     pub which: Which,
     /// The directory of the pins, which names the set-up.
     pub pin_dir: PathBuf,
@@ -20,13 +21,18 @@ pub struct Down {
     pub state_dir: PathBuf,
 }
 
-/// Which addresses to take down.
+/// Which addresses and ports to take down.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Which {
     /// All that are set up.
     All,
-    /// These; those that are not set up are no error.
-    These(Vec<IpAddr>),
+    /// These, and answers of these ports; those that are not set up are no error.
+    These {
+        /// Addresses.
+        vips: Vec<IpAddr>,
+        /// Ports of a service that is translated.
+        ports: Vec<ServicePort>,
+    },
 }
 
 /// Takes addresses down; with the last one, restores what was there before [`super::up`]. Not for
@@ -37,7 +43,10 @@ pub enum Which {
 pub fn down(down: &Down) -> Result<BackendReport, BackendError> {
     let asked = match &down.which {
         Which::All => None,
-        Which::These(vips) => Some(plan::vips(vips)?),
+        Which::These { vips, ports } => {
+            let vips = if ports.is_empty() { plan::vips(vips)? } else { vips.clone() };
+            Some(Asked { vips, ports })
+        }
     };
     let pin_dir = plan::absolute(&down.pin_dir)?;
     let pins = Pins::of_any_version(&pin_dir);
@@ -49,32 +58,72 @@ pub fn down(down: &Down) -> Result<BackendReport, BackendError> {
             let (pins, state) = (pins.directory().to_owned(), file.path().to_owned());
             return Err(BackendError::NoState { pins, state });
         }
-        let mut work = Work { host: &host, pins, steps: not_set_up(asked.as_deref()) };
+        let mut work = Work { host: &host, pins, steps: not_set_up(asked.as_ref()) };
         work.unpin(&[])?;
         return Ok(BackendReport::of(work.steps));
     };
-    let is_asked = |vip: &Vip| asked.as_ref().is_none_or(|vips| vips.contains(&vip.address));
+    let is_asked = |vip: &Vip| asked.as_ref().is_none_or(|asked| asked.vips.contains(&vip.address));
     let (gone, left): (Vec<Vip>, Vec<Vip>) = state.vips.iter().partition(|vip| is_asked(vip));
-    let unknown = asked.unwrap_or_default().into_iter();
-    let unknown = unknown.filter(|vip| !state.vips.iter().any(|known| known.address == *vip));
-    let steps = unknown.map(|vip| Step::NotSetUp { vip: Some(vip) }).collect();
+    let noted = state.answers.clone().unwrap_or_default();
+    let answers = remaining(noted.clone(), asked.as_ref());
+    let steps = unknown(asked.as_ref(), &state.vips, &noted);
     let mut work = Work { host: &host, pins, steps };
-    if !left.is_empty() {
-        work.remove_vips(&gone)?;
-        if !gone.is_empty() {
-            file.save(&State { vips: left, ..state })?;
-        }
-    } else {
+    if answers != noted {
+        let ports = (!answers.is_empty()).then_some(asked.as_ref()).flatten();
+        answers::remove(&host.netlink, ports.map(|asked| asked.ports), &mut work.steps)?;
+    }
+    let is_nothing_left = left.is_empty() && answers.is_empty();
+    if is_nothing_left {
         work.everything(&state)?;
         file.remove()?;
+    } else if left.is_empty() && !gone.is_empty() {
+        // What only the addresses needed.
+        let (kept, sysctls) =
+            state.sysctls.iter().cloned().partition(|changed| changed.key == SysctlKey::RpFilter);
+        work.everything(&State { sysctls, ..state.clone() })?;
+        let new = State::new(&state.pin_dir, state.network_namespace);
+        file.save(&State { sysctls: kept, answers: Some(answers), ..new })?;
+    } else {
+        work.remove_vips(&gone)?;
+        if !gone.is_empty() || answers != noted {
+            let answers = Some(answers).filter(|answers| !answers.is_empty());
+            file.save(&State { vips: left, answers, ..state })?;
+        }
     }
     Ok(BackendReport::of(work.steps))
 }
 
-fn not_set_up(asked: Option<&[IpAddr]>) -> Vec<Step> {
+/// What is named, where it is not all.
+struct Asked<'a> {
+    vips: Vec<IpAddr>,
+    ports: &'a [ServicePort],
+}
+
+/// The answers that still go through a load balancer then.
+fn remaining(mut answers: Answers, asked: Option<&Asked<'_>>) -> Answers {
+    match asked {
+        None => Answers::default(),
+        Some(asked) if asked.ports.is_empty() => answers,
+        Some(asked) => {
+            answers.ports.retain(|port| !asked.ports.contains(port));
+            if answers.ports.is_empty() { Answers::default() } else { answers }
+        }
+    }
+}
+
+/// What is named and not set up.
+fn unknown(asked: Option<&Asked<'_>>, vips: &[Vip], answers: &Answers) -> Vec<Step> {
+    let Some(Asked { vips: asked, ports }) = asked else { return Vec::new() };
+    let vips = asked.iter().filter(|vip| !vips.iter().any(|known| known.address == **vip));
+    let ports = ports.iter().filter(|port| !answers.ports.contains(port));
+    let vips = vips.map(|vip| Step::NotSetUp { vip: Some(*vip) });
+    vips.chain(ports.map(|port| Step::PortNotSetUp { port: *port })).collect()
+}
+
+fn not_set_up(asked: Option<&Asked<'_>>) -> Vec<Step> {
     match asked {
         None => vec![Step::NotSetUp { vip: None }],
-        Some(vips) => vips.iter().map(|vip| Step::NotSetUp { vip: Some(*vip) }).collect(),
+        asked => unknown(asked, &[], &Answers::default()),
     }
 }
 

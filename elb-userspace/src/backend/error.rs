@@ -151,10 +151,95 @@ pub enum BackendError {
     NoSource,
     /// Sources are given where there are no tunnel packets.
     #[error(
-        "--from is for --mode ipip and gue: with l2, packets have no outer source to compare; leave it \
-         out"
+        "--from is for --mode ipip and gue: with l2 and nat, packets have no outer source to compare; leave \
+         it out"
     )]
     SourceWithoutTunnel,
+    /// An option that means nothing in this mode.
+    #[error("{option} is not for --mode {mode}: {why}; leave it out")]
+    OptionOfOtherMode {
+        /// The option.
+        option: &'static str,
+        /// The mode.
+        mode: &'static str,
+        /// Why not.
+        why: &'static str,
+    },
+    /// No load balancer is given that answers are to go through.
+    #[error(
+        "--mode nat needs --via: the load balancer's address in a network of this host, the next hop of \
+         answers to clients"
+    )]
+    NoVia,
+    /// An address that cannot be a next hop.
+    #[error(
+        "--via {0} cannot be the next hop of answers; give a unicast address of the load balancer"
+    )]
+    NoGateway(IpAddr),
+    /// This host's own address as its next hop.
+    #[error("--via {0} is an address of this host itself; give the load balancer's")]
+    OwnGateway(IpAddr),
+    /// Two next hops for the same answers.
+    #[error(
+        "--via is given as {0} and as {1}: answers of one version of IP have one next hop; leave one out"
+    )]
+    TwoGateways(IpAddr, IpAddr),
+    /// A next hop that is not on the interface's link.
+    #[error(
+        "--via {via} is in no network of interface {interface:?}: a next hop is a neighbour; give the load \
+         balancer's address there (`ip address show dev {interface}`), or name another interface with \
+         --interface"
+    )]
+    FarGateway {
+        /// The next hop.
+        via: IpAddr,
+        /// The interface.
+        interface: String,
+    },
+    /// A next hop that is on no link.
+    #[error(
+        "--via {0} is in no network of this host: a next hop is a neighbour; give the load balancer's address \
+         in a network that `ip address` shows"
+    )]
+    NoWayToGateway(IpAddr),
+    /// Answers are to be chosen by port, and none is given.
+    #[error(
+        "{}; name the ports of the service with --port, so that its answers go through {via} and all else \
+         keeps its route", elsewhere(.default)
+    )]
+    NoPort {
+        /// The load balancer.
+        via: IpAddr,
+        /// Where the default route leads.
+        default: Vec<IpAddr>,
+    },
+    /// A routing rule cannot be changed.
+    #[error(
+        "cannot {doing} {rule}: {error}; it takes CAP_NET_ADMIN and a kernel with policy routing"
+    )]
+    Rule {
+        /// The rule.
+        rule: String,
+        /// What was to be done to it.
+        doing: &'static str,
+        /// What the kernel said.
+        error: io::Error,
+    },
+    /// The kernel took a rule, and left a part of it out.
+    #[error(
+        "the kernel did not take {0} as a whole: rules by port need Linux 4.17; make {via} the default \
+         route, or use another forwarding mode",
+        via = "the load balancer"
+    )]
+    RuleIgnored(String),
+    /// The route of answers cannot be changed.
+    #[error("cannot change the route of answers through {via}: {error}; it takes CAP_NET_ADMIN")]
+    AnswerRoute {
+        /// The next hop.
+        via: IpAddr,
+        /// What the kernel said.
+        error: io::Error,
+    },
     /// More than a set can have.
     #[error("--from has {0} networks; give at most 256, or larger networks")]
     ManySources(usize),
@@ -238,6 +323,14 @@ pub enum BackendError {
         /// What could not be undone, and why.
         failed: Vec<BackendError>,
     },
+}
+
+fn elsewhere(default: &[IpAddr]) -> String {
+    let all: Vec<String> = default.iter().map(ToString::to_string).collect();
+    match all.as_slice() {
+        [] => "this host has no default route".to_owned(),
+        all => format!("this host's default route leads to {}", all.join(" and ")),
+    }
 }
 
 fn hint(vip: IpAddr, error: &io::Error) -> &'static str {

@@ -1,6 +1,6 @@
-//! Makes a host a backend server in direct-server-return mode, and undoes it.
+//! Makes a host a backend server, and undoes it.
 //!
-//! The host must accept packets for the virtual address without announcing that it has it, and
+//! With direct server return (`l2`, `ipip`, `gue`), the host must accept packets for the virtual address without announcing that it has it, and
 //! answer from it without using it for anything else:
 //!
 //! - The address is on `lo`. IPv4 gives it scope `host`: the kernel then picks it neither as the
@@ -16,9 +16,13 @@
 //!   let through (`rp_filter`). It accepts them from the load balancers only: any other sender could send
 //!   them would walk around the load balancers' access control.
 //!
+//! With `nat`, packets come to the host's own address, and answers must go through the load balancer: `answers`
+//! has a routing table and rules for that, and nothing above applies.
+//!
 //! What was changed is in a state file, so that [`down`] restores what was there before. One pin
 //! directory is one set-up; a host needs one, however many interfaces and addresses it has.
 
+mod answers;
 mod causes;
 mod decap;
 mod error;
@@ -27,6 +31,7 @@ mod plan;
 pub(crate) mod privilege;
 mod recorded;
 mod report;
+mod service_port;
 mod sources;
 mod state;
 mod status;
@@ -47,10 +52,12 @@ use serde::{Deserialize, Serialize};
 use crate::kernel::net::links::Netlink;
 use crate::model::ipgroup::Cidr;
 
+pub use answers::{AnswerRule, Answers};
 pub use down::{Down, Which, down};
 pub use error::BackendError;
 pub use recorded::{Recorded, recorded, settings, xdp_program};
 pub use report::{BackendReport, Step};
+pub use service_port::ServicePort;
 pub use sources::{covers, is_any_source};
 pub use state::StateError;
 pub use status::{BackendStatus, Count, status};
@@ -65,7 +72,7 @@ pub const STATE_DIR: &str = "/run/elb-backend";
 /// How a backend server is to be set up.
 #[derive(Clone, Debug)]
 pub struct Setup {
-    /// The addresses to serve, next to those that are set up already.
+    /// The addresses to serve, next to those that are set up already; none with `nat`.
     pub vips: Vec<IpAddr>,
     /// How packets come from the load balancer.
     pub mode: Mode,
@@ -73,6 +80,8 @@ pub struct Setup {
     pub from: Vec<Cidr>,
     /// The largest TCP segments that clients are asked to send, if that is to be said.
     pub mss: Option<u32>,
+    /// With `nat`: which answers go through the load balancer, next to those that do already.
+    pub answers: Answers,
     /// The interface that they come in by.
     pub interface: String,
     /// A directory in a BPF file system; it names the set-up.
@@ -95,6 +104,8 @@ pub enum Mode {
     Ipip,
     /// Inside a UDP datagram to port 6080 of an address of this host.
     Gue,
+    /// Addressed to this host's own address: answers go through the load balancer.
+    Nat,
 }
 
 impl Mode {
@@ -104,13 +115,14 @@ impl Mode {
             Self::L2 => "l2",
             Self::Ipip => "ipip",
             Self::Gue => "gue",
+            Self::Nat => "nat",
         }
     }
 
     /// Whether packets come with outer headers, which the program takes off.
     pub const fn is_tunnel(self) -> bool {
         match self {
-            Self::L2 => false,
+            Self::L2 | Self::Nat => false,
             Self::Ipip | Self::Gue => true,
         }
     }
@@ -150,6 +162,22 @@ impl AttachedMode {
 /// Every address, as a source of packets.
 pub fn any_source() -> Cidr {
     sources::any_source()
+}
+
+/// The interface that an address is a neighbour on.
+///
+/// # Errors
+/// It is none on any, or netlink does not work.
+pub fn interface_to(via: IpAddr) -> Result<String, BackendError> {
+    answers::interface_to(via)
+}
+
+/// The next hops of the default routes, of both versions of IP.
+///
+/// # Errors
+/// Netlink does not work.
+pub fn default_gateways() -> Result<Vec<IpAddr>, BackendError> {
+    answers::default_gateways()
 }
 
 /// The interface of the default route: of IPv4, else of IPv6; of several, the preferred one.

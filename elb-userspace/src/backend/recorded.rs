@@ -6,7 +6,8 @@ use std::path::Path;
 use super::decap::{self, Pins, Vips};
 use super::sources::Sources;
 use super::sysctl::{self, Sysctl, WantedSysctl};
-use super::{BackendError, Mode, StateError, plan, state};
+use super::{Answers, BackendError, Mode, StateError, answers, plan, state};
+use crate::kernel::net::links::Netlink;
 use crate::model::ipgroup::Cidr;
 
 /// What `elb backend up` did and that is still there.
@@ -20,6 +21,10 @@ pub struct Recorded {
     pub unwrapped: Vec<IpAddr>,
     /// Whom they are taken from; none: from every sender, as older versions do.
     pub from: Option<Vec<Cidr>>,
+    /// Answers that go through a load balancer (`--mode nat`).
+    pub answers: Option<Answers>,
+    /// Why they do not, and what to do.
+    pub answers_fault: Option<String>,
 }
 
 /// What the state file and the pins of a set-up say; nothing where there is none.
@@ -39,7 +44,13 @@ pub fn recorded(pin_dir: &Path, state_dir: &Path) -> Result<Recorded, BackendErr
         interfaces: state.interfaces.into_iter().map(|interface| interface.name).collect(),
         unwrapped: Vec::new(),
         from: None,
+        answers: None,
+        answers_fault: None,
     };
+    if let Some(answers) = state.answers {
+        recorded.answers_fault = answers::fault(&Netlink::open()?, &answers)?;
+        recorded.answers = Some(answers);
+    }
     let pins = Pins::of_any_version(&pin_dir);
     if !recorded.interfaces.is_empty()
         && let Some(vips) = Vips::open(&pins)?

@@ -8,6 +8,8 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::AttachedMode;
+use super::answers::AnswerRule;
+use super::service_port::ServicePort;
 use super::status::shown;
 use super::sysctl::Sysctl;
 use crate::model::ipgroup::Cidr;
@@ -46,11 +48,20 @@ pub enum Step {
     MssSet { route: String, from: u32, to: u32 },
     MssAlready { route: String, mss: u32 },
     MssRestored { route: String, from: u32, to: u32 },
+    DefaultRoute { via: IpAddr },
+    RouteSet { via: IpAddr, table: u32, was: Option<IpAddr> },
+    RouteAlready { via: IpAddr, table: u32 },
+    RouteRemoved { via: IpAddr, table: u32 },
+    RuleAdded { rule: AnswerRule },
+    RuleAlready { rule: AnswerRule },
+    RuleRemoved { rule: String },
+    RuleRestored { rule: String },
     Attached { interface: String, mode: AttachedMode, native_refused: Option<String> },
     AttachedAlready { interface: String, mode: AttachedMode },
     Detached { interface: String },
     PinsRemoved { directory: PathBuf },
     NotSetUp { vip: Option<IpAddr> },
+    PortNotSetUp { port: ServicePort },
 }
 
 impl BackendReport {
@@ -75,6 +86,11 @@ impl Step {
             | Self::MssRestored { .. }
             | Self::SourcesSet { .. }
             | Self::SourcesRestored { .. }
+            | Self::RouteSet { .. }
+            | Self::RouteRemoved { .. }
+            | Self::RuleAdded { .. }
+            | Self::RuleRemoved { .. }
+            | Self::RuleRestored { .. }
             | Self::Attached { .. }
             | Self::Detached { .. }
             | Self::PinsRemoved { .. } => true,
@@ -87,8 +103,12 @@ impl Step {
             | Self::VipAlready { .. }
             | Self::SourcesAlready { .. }
             | Self::MssAlready { .. }
+            | Self::DefaultRoute { .. }
+            | Self::RouteAlready { .. }
+            | Self::RuleAlready { .. }
             | Self::AttachedAlready { .. }
-            | Self::NotSetUp { .. } => false,
+            | Self::NotSetUp { .. }
+            | Self::PortNotSetUp { .. } => false,
         }
     }
 }
@@ -153,6 +173,28 @@ impl fmt::Display for Step {
             Self::SourcesRestored { from } => {
                 write!(f, "decap takes packets from {} again", shown(from))
             }
+            Self::DefaultRoute { via } => {
+                write!(
+                    f,
+                    "the default route leads to {via} already: answers go there, nothing is needed"
+                )
+            }
+            Self::RouteSet { via, table, was: None } => {
+                write!(f, "set the default route of table {table} to {via}")
+            }
+            Self::RouteSet { via, table, was: Some(was) } => {
+                write!(f, "set the default route of table {table} from {was} to {via}")
+            }
+            Self::RouteAlready { via, table } => {
+                write!(f, "the default route of table {table} leads to {via} already")
+            }
+            Self::RouteRemoved { via, table } => {
+                write!(f, "removed the default route of table {table} to {via}")
+            }
+            Self::RuleAdded { rule } => write!(f, "added {rule}"),
+            Self::RuleAlready { rule } => write!(f, "{rule} is there already"),
+            Self::RuleRemoved { rule } => write!(f, "removed {rule}"),
+            Self::RuleRestored { rule } => write!(f, "added {rule} again"),
             Self::Attached { interface, mode, native_refused: None } => {
                 write!(f, "attached decap to {interface} ({})", mode.name())
             }
@@ -172,6 +214,9 @@ impl fmt::Display for Step {
                 write!(f, "removed the pins in {}", directory.display())
             }
             Self::NotSetUp { vip: Some(vip) } => write!(f, "{vip} is not set up here"),
+            Self::PortNotSetUp { port } => {
+                write!(f, "answers of {port} are not led through a load balancer here")
+            }
             Self::NotSetUp { vip: None } => f.write_str("no virtual address is set up here"),
         }
     }

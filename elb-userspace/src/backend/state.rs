@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::AttachedMode;
+use super::answers::Answers;
 use super::mss::Advertised;
 use super::sysctl::{Sysctl, SysctlKey};
 use crate::kernel::replace::replace;
@@ -81,6 +82,9 @@ pub(super) struct State {
     /// The size of segments that clients are asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) mss: Option<u32>,
+    /// Answers that go through a load balancer (`--mode nat`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) answers: Option<Answers>,
 }
 
 /// A virtual address.
@@ -122,6 +126,7 @@ impl State {
             interfaces: Vec::new(),
             routes: Vec::new(),
             mss: None,
+            answers: None,
         }
     }
 }

@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use super::decap::{Pins, Vips, counted};
 use super::sources::{Sources, is_any_source};
-use super::{BackendError, mss, plan, state};
+use super::{Answers, BackendError, answers, mss, plan, state};
 use crate::kernel::net::links::Netlink;
 use crate::model::ipgroup::Cidr;
 
@@ -28,6 +28,9 @@ pub struct BackendStatus {
     pub from: Option<Vec<Cidr>>,
     /// Frames by what became of them.
     pub packets: Vec<Count>,
+    /// Answers that go through a load balancer (`--mode nat`).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub answers: Option<Answers>,
     /// What is wrong with it, and what to do.
     pub problems: Vec<String>,
 }
@@ -73,11 +76,16 @@ pub fn status(pin_dir: &Path, state_dir: &Path) -> Result<Option<BackendStatus>,
         unwrapped,
         from,
         packets: packets.collect(),
+        answers: state.answers,
         problems: Vec::new(),
     };
     status.problems = problems(&status, pins.have_maps());
+    let netlink = Netlink::open()?;
+    if let Some(answers) = &status.answers {
+        status.problems.extend(answers::fault(&netlink, answers)?);
+    }
     if let Some(mss) = state.mss {
-        let forgotten = mss::forgotten(&Netlink::open()?, &status.vips, mss)?;
+        let forgotten = mss::forgotten(&netlink, &status.vips, mss)?;
         status.problems.extend(forgotten.iter().map(|route| asks_for_more(route, mss)));
     }
     Ok(Some(status))
@@ -141,6 +149,14 @@ impl fmt::Display for BackendStatus {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let list =
             |all: &[IpAddr]| all.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+        if let Some(Answers { via, ports }) = &self.answers {
+            let ports: Vec<String> = ports.iter().map(ToString::to_string).collect();
+            let ports = if ports.is_empty() { "all ports".to_owned() } else { ports.join(", ") };
+            writeln!(f, "answers of {ports} go through: {}", list(via))?;
+        }
+        if self.vips.is_empty() {
+            return self.problems.iter().try_for_each(|problem| writeln!(f, "problem: {problem}"));
+        }
         writeln!(f, "virtual addresses: {}", list(&self.vips))?;
         if self.interfaces.is_empty() {
             writeln!(f, "packets come without outer headers (l2): no program is needed")?;

@@ -45,8 +45,11 @@ pub struct WantedSysctl {
     pub to: i32,
 }
 
-/// What must be set for packets to IPv4 addresses of `lo` that come in by `interface`; `read` returns
-/// what is.
+/// What must be set for packets to IPv4 addresses of `lo` that come in by `interface`, with `nat` for those
+/// of clients to its own address; `read` returns what is.
+///
+/// Strict filtering drops packets out of tunnels. With `nat` it drops those of clients, wherever the main table
+/// leads to them by another interface: the rules by port do not count for it.
 pub(super) fn plan(
     interface: &str,
     mode: Mode,
@@ -54,16 +57,17 @@ pub(super) fn plan(
 ) -> Result<Vec<WantedSysctl>, BackendError> {
     let mut wanted = Vec::new();
     let sysctl = |interface: &str, key| Sysctl { interface: interface.to_owned(), key };
-    for (key, enough) in
-        [(SysctlKey::ArpIgnore, ignores as fn(i32) -> i32), (SysctlKey::ArpAnnounce, announces)]
-    {
+    let quiet: [(_, fn(i32) -> i32); 2] =
+        [(SysctlKey::ArpIgnore, ignores), (SysctlKey::ArpAnnounce, announces)];
+    let quiet = if mode == Mode::Nat { &[] } else { quiet.as_slice() };
+    for &(key, enough) in quiet {
         for interface in [ALL, interface] {
             let sysctl = sysctl(interface, key);
             let from = read(&sysctl)?;
             wanted.push(WantedSysctl { sysctl, from, to: enough(from) });
         }
     }
-    if mode.is_tunnel() {
+    if mode != Mode::L2 {
         let all = read(&sysctl(ALL, SysctlKey::RpFilter))?;
         let sysctl = sysctl(interface, SysctlKey::RpFilter);
         let from = read(&sysctl)?;

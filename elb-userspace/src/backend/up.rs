@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use super::answers::{self, AnswerPlan, AnswerUndo, Answers};
 use super::decap::{AttachOutcome, Decap, Pins, Vips};
 use super::mss::{self, Advertised, ClientRoute};
 use super::plan::{self, Host};
@@ -9,8 +10,8 @@ use super::sources::{self, Sources};
 use super::state::{Changed, Interface, State, StateFile, Vip, network_namespace};
 use super::sysctl::{self, Sysctl, WantedSysctl};
 use super::{
-    Attach, AttachedMode, BackendError, BackendReport, Down, Setup, Step, Which, down, privilege,
-    recorded,
+    Attach, AttachedMode, BackendError, BackendReport, Down, Mode, Setup, Step, Which, down,
+    privilege, recorded,
 };
 use crate::kernel::net::links::Link;
 use crate::model::ipgroup::Cidr;
@@ -21,7 +22,16 @@ use crate::model::ipgroup::Cidr;
 /// # Errors
 /// See [`BackendError`]. Nothing is changed then, or what was is undone and [`BackendError::Undone`] says so.
 pub fn up(setup: &Setup) -> Result<BackendReport, BackendError> {
-    let vips = plan::vips(&setup.vips)?;
+    set_up(setup, false)
+}
+
+/// As [`up`]; `only`: answers that `setup` does not name go through no load balancer any more.
+fn set_up(setup: &Setup, only: bool) -> Result<BackendReport, BackendError> {
+    refuse_foreign_options(setup)?;
+    let vips = match setup.mode {
+        Mode::Nat => Vec::new(),
+        Mode::L2 | Mode::Ipip | Mode::Gue => plan::vips(&setup.vips)?,
+    };
     let from = match setup.mode.is_tunnel() {
         true => sources::checked(&setup.from)?,
         false if setup.from.is_empty() => Vec::new(),
@@ -41,7 +51,9 @@ pub fn up(setup: &Setup) -> Result<BackendReport, BackendError> {
     let before = file.load(namespace)?;
     let host = Host::look()?;
     host.refuse_next_to(&file.others(namespace))?;
-    let plan = Plan::new(setup, &host, &vips, from)?;
+    let noted = before.as_ref().and_then(|state| state.answers.as_ref());
+    let answers = Answers::next(noted, &setup.answers, only);
+    let plan = Plan::new(setup, &host, &vips, from, answers)?;
 
     let mut state = before.clone().unwrap_or_else(|| State::new(&pin_dir, namespace));
     plan.note_in(&mut state);
@@ -67,14 +79,37 @@ pub fn up(setup: &Setup) -> Result<BackendReport, BackendError> {
 /// # Errors
 /// See [`up`] and [`down`].
 pub fn up_only(setup: &Setup) -> Result<BackendReport, BackendError> {
-    let mut steps = up(setup)?.steps;
+    let mut steps = set_up(setup, true)?.steps;
     let Setup { pin_dir, state_dir, .. } = setup.clone();
     let served = recorded(&pin_dir, &state_dir)?.vips;
     let others: Vec<_> = served.into_iter().filter(|vip| !setup.vips.contains(vip)).collect();
     if !others.is_empty() {
-        steps.extend(down(&Down { which: Which::These(others), pin_dir, state_dir })?.steps);
+        let which = Which::These { vips: others, ports: Vec::new() };
+        steps.extend(down(&Down { which, pin_dir, state_dir })?.steps);
     }
     Ok(BackendReport::of(steps))
+}
+
+/// Fails if an option is given that means nothing in this mode.
+fn refuse_foreign_options(setup: &Setup) -> Result<(), BackendError> {
+    let mode = setup.mode.name();
+    let refuse = |option, why| Err(BackendError::OptionOfOtherMode { option, mode, why });
+    let Answers { via, ports } = &setup.answers;
+    match setup.mode {
+        Mode::Nat if !setup.vips.is_empty() => {
+            refuse("--vip", "packets come to this host's own address, and no other is set up")
+        }
+        Mode::Nat if setup.mss.is_some() => {
+            refuse("--mss", "packets come without outer headers, and full segments fit")
+        }
+        Mode::Nat if via.is_empty() => Err(BackendError::NoVia),
+        Mode::Nat => answers::check(via),
+        Mode::L2 | Mode::Ipip | Mode::Gue if via.is_empty() && ports.is_empty() => Ok(()),
+        Mode::L2 | Mode::Ipip | Mode::Gue => {
+            let option = if via.is_empty() { "--port" } else { "--via" };
+            refuse(option, "answers go to clients directly")
+        }
+    }
 }
 
 /// What is to be done.
@@ -88,6 +123,7 @@ struct Plan<'a> {
     sysctls: Vec<WantedSysctl>,
     /// Each with the interface that has it already.
     vips: Vec<(IpAddr, Option<&'a str>)>,
+    answers: AnswerPlan,
 }
 
 impl<'a> Plan<'a> {
@@ -96,14 +132,20 @@ impl<'a> Plan<'a> {
         host: &'a Host,
         vips: &[IpAddr],
         from: Vec<Cidr>,
+        answers: Answers,
     ) -> Result<Self, BackendError> {
         let interface = host.interface(&setup.interface)?;
         let lo = host.loopback()?;
-        if !lo.up {
+        if !vips.is_empty() && !lo.up {
             return Err(BackendError::LoopbackDown);
         }
         let held = |vip: &IpAddr| Ok((*vip, host.holder(*vip)?));
-        let sysctls = if vips.iter().any(IpAddr::is_ipv4) {
+        let answers = AnswerPlan::new(host, interface, answers)?;
+        let takes_v4 = match setup.mode {
+            Mode::Nat => answers.needs_v4_rules(),
+            Mode::L2 | Mode::Ipip | Mode::Gue => vips.iter().any(IpAddr::is_ipv4),
+        };
+        let sysctls = if takes_v4 {
             sysctl::plan(&interface.name, setup.mode, Sysctl::read)?
         } else {
             Vec::new()
@@ -121,6 +163,7 @@ impl<'a> Plan<'a> {
             routes,
             sysctls,
             vips: vips.iter().map(held).collect::<Result<_, BackendError>>()?,
+            answers,
         })
     }
 
@@ -138,6 +181,7 @@ impl<'a> Plan<'a> {
             }
         }
         state.mss = self.mss.or(state.mss);
+        state.answers = Some(self.answers.answers.clone()).filter(|answers| !answers.is_empty());
         for route in &self.routes {
             let (name, v6) = (route.name(), route.is_v6());
             let set = self.mss.unwrap_or_default();
@@ -181,6 +225,7 @@ enum Undo {
         lo: u32,
         vip: IpAddr,
     },
+    Answer(AnswerUndo),
     Maps,
     Vip(IpAddr),
     Mss {
@@ -206,6 +251,7 @@ impl Work<'_> {
             self.add(plan.lo, *vip, *holder)?;
         }
         self.ask_for_segments(plan)?;
+        self.lead_answers(plan)?;
         if let Some(attach) = plan.attach {
             self.unwrap_packets(plan, attach)?;
         }
@@ -233,6 +279,13 @@ impl Work<'_> {
         self.undo.push(Undo::Address { lo, vip });
         self.steps.push(Step::AddressAdded { vip });
         Ok(())
+    }
+
+    fn lead_answers(&mut self, plan: &Plan<'_>) -> Result<(), BackendError> {
+        let mut undo = Vec::new();
+        let done = plan.answers.carry_out(&self.host.netlink, &mut self.steps, &mut undo);
+        self.undo.extend(undo.into_iter().map(Undo::Answer));
+        done
     }
 
     fn ask_for_segments(&mut self, plan: &Plan<'_>) -> Result<(), BackendError> {
@@ -377,6 +430,7 @@ impl Work<'_> {
                 removed.map_err(|error| BackendError::Remove { vip, error })?;
                 Ok(Step::AddressRemoved { vip })
             }
+            Undo::Answer(undo) => undo.take_back(&self.host.netlink),
             Undo::Maps => {
                 self.pins.remove_maps()?;
                 Ok(Step::PinsRemoved { directory: self.pins.directory().to_owned() })

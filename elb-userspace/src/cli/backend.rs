@@ -14,12 +14,14 @@ use clap::{Args, Subcommand};
 
 use self::file::Wanted;
 use super::{Output, print_json, print_text};
-use crate::backend::{self, Attach, BackendReport, Down, Mode, PIN_DIR, STATE_DIR, Setup, Which};
+use crate::backend::{
+    self, Answers, Attach, BackendReport, Down, Mode, PIN_DIR, STATE_DIR, ServicePort, Setup, Which,
+};
 use crate::model::ipgroup::Cidr;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum BackendCommand {
-    /// Serve virtual addresses, in addition to those that are served already.
+    /// Serve virtual addresses, or lead answers through the load balancer, in addition to what is set up already.
     #[command(after_help = "\
 Puts the addresses on lo, where nothing chooses them as a source, keeps this host from answering
 ARP requests for them, and with --mode ipip or gue attaches an XDP program that takes outer headers
@@ -27,6 +29,10 @@ off: IP alone, or IP, UDP (port 6080) and GUE. The program takes packets from th
 only, and drops those of others: without that, every host that reaches this one could send it what the load
 balancer's access control refuses. It compares addresses: the network must not let others send with the
 load balancers' addresses. Another `up` replaces the whole list at once.
+With --mode nat this host serves at its own address, and answers must go through the load balancer. If the
+default route leads to --via already, nothing is needed. Otherwise a routing table of its own gets a default
+route there, and rules by port choose it: answers of the ports of --port go through the load balancer, also
+to clients of this host's own network, and all else keeps its route.
 What is done already stays as it is. All of it is done, or nothing. A reboot undoes it: the service
 elb-backend repeats at every boot what /etc/elb/backend.toml says (with --config), or a unit of --print-unit
 this command. With --config, addresses that the file does not name are served no more.
@@ -40,17 +46,19 @@ Examples:
   elb backend up --vip 192.0.2.10 --vip 2001:db8::10 --mode ipip --from 10.0.0.0/28 --interface eth0
   elb backend up --vip 192.0.2.10 --mode ipip --from 10.0.0.2 --mss 1440
   elb backend up --vip 192.0.2.10 --mode gue --from 10.0.0.2 -o json | jq .changed
+  elb backend up --mode nat --via 10.0.0.2 --port 8080 --port 53/udp
   elb backend up --config /etc/elb/backend.toml
   elb backend up --vip 192.0.2.10 --mode ipip --from 10.0.0.2 --print-unit \
     > /etc/systemd/system/elb-backend.service && systemctl enable --now elb-backend")]
     Up(UpArgs),
-    /// Serve virtual addresses no more; with the last one, undo everything.
+    /// Serve virtual addresses no more, or let answers go their own way; with the last one, undo everything.
     #[command(after_help = "\
-With the last address the program is detached, the pins are removed, and kernel settings get the
+With the last address and port the program is detached, the pins are removed, and kernel settings get the
 values they had before, unless they were changed since.
 
 Examples:
   elb backend down --vip 192.0.2.10
+  elb backend down --port 8080
   elb backend down --all")]
     Down(DownArgs),
     /// Say what is set up, whom packets are taken from, and what became of packets.
@@ -67,13 +75,13 @@ Exit codes: 0 set up, 1 with a problem or not set up.")]
 
 #[derive(Debug, Args)]
 pub(super) struct UpArgs {
-    /// A file that says all of it, in place of the options: keys `vip`, `mode`, `from`, `mss`, `interface`
-    /// and `attach`, lists where an option may be given more than once.
+    /// A file that says all of it, in place of the options: keys `vip`, `mode`, `from`, `mss`, `via`, `port`,
+    /// `interface` and `attach`, lists where an option may be given more than once.
     #[arg(short, long, value_name = "FILE",
-        conflicts_with_all = ["vip", "mode", "from", "mss", "interface", "attach"])]
+        conflicts_with_all = ["vip", "mode", "from", "mss", "via", "port", "interface", "attach"])]
     config: Option<PathBuf>,
-    /// An address to serve; may be given more than once.
-    #[arg(long, value_name = "ADDRESS", required_unless_present = "config")]
+    /// An address to serve; may be given more than once. Needed, but not with --mode nat.
+    #[arg(long, value_name = "ADDRESS")]
     vip: Vec<IpAddr>,
     /// How packets come from the load balancer: the `forwarding` of the pool.
     #[arg(long, value_enum, required_unless_present = "config")]
@@ -88,10 +96,19 @@ pub(super) struct UpArgs {
     /// clients, so that uploads hang: 1440 with ipip, 1428 with gue and 1500 bytes everywhere.
     #[arg(long, value_name = "BYTES")]
     mss: Option<u32>,
+    /// With --mode nat: the load balancer's address in a network of this host, the next hop of answers; one of
+    /// IPv4, one of IPv6, or both.
+    #[arg(long, value_name = "ADDRESS")]
+    via: Vec<IpAddr>,
+    /// With --mode nat: a port of the service, whose answers go through the load balancer, as in 8080,
+    /// 53/udp, 8000-8010/tcp; may be given more than once. Not needed if the default route leads there.
+    #[arg(long, value_name = "PORT")]
+    port: Vec<ServicePort>,
     /// Print a systemd unit that does the same at every boot, and do nothing.
     #[arg(long)]
     print_unit: bool,
-    /// The interface that they come in by [default: that of the default route].
+    /// The interface that they come in by [default: that of the default route; with --mode nat the one that
+    /// --via is a neighbour on].
     #[arg(long, value_name = "NAME")]
     interface: Option<String>,
     /// How the program is attached.
@@ -104,9 +121,13 @@ pub(super) struct UpArgs {
 #[derive(Debug, Args)]
 pub(super) struct DownArgs {
     /// An address to serve no more; may be given more than once.
-    #[arg(long, value_name = "ADDRESS", required_unless_present = "all", conflicts_with = "all")]
+    #[arg(long, value_name = "ADDRESS", required_unless_present_any = ["all", "port"],
+        conflicts_with = "all")]
     vip: Vec<IpAddr>,
-    /// All addresses.
+    /// A port whose answers go through the load balancer no more; may be given more than once.
+    #[arg(long, value_name = "PORT", conflicts_with = "all")]
+    port: Vec<ServicePort>,
+    /// All addresses and ports.
     #[arg(long)]
     all: bool,
     /// Not needed: what is undone is known. Here so that `down` takes what `up` took.
@@ -121,6 +142,9 @@ pub(super) struct DownArgs {
     /// As `--mode`.
     #[arg(long, hide = true)]
     mss: Option<u32>,
+    /// As `--mode`.
+    #[arg(long, hide = true)]
+    via: Vec<IpAddr>,
     #[command(flatten)]
     place: Place,
 }
@@ -161,9 +185,15 @@ fn up(args: UpArgs) -> Result<ExitCode> {
     }
     let is_whole = args.config.is_some();
     let (wanted, Place { pin_dir, state_dir, output }) = args.wanted()?;
-    let Wanted { vips, mode, from, mss, interface, attach } = wanted;
-    let interface = interface.map_or_else(backend::default_interface, Ok)?;
-    let setup = Setup { vips, mode, from, mss, interface, pin_dir, state_dir, attach };
+    let Wanted { vips, mode, from, mss, answers, interface, attach } = wanted;
+    let interface = match (interface, answers.via.first()) {
+        (Some(name), _) => name,
+        (None, Some(via)) => backend::interface_to(*via)?,
+        // Refused below, with what is missing.
+        (None, None) if mode == Mode::Nat => String::new(),
+        (None, None) => backend::default_interface()?,
+    };
+    let setup = Setup { vips, mode, from, mss, answers, interface, pin_dir, state_dir, attach };
     let report = if is_whole { backend::up_only(&setup) } else { backend::up(&setup) };
     print(&report?, output)
 }
@@ -171,10 +201,12 @@ fn up(args: UpArgs) -> Result<ExitCode> {
 impl UpArgs {
     /// What the file says, or else the options.
     fn wanted(self) -> Result<(Wanted, Place)> {
-        let Self { config, vip: vips, mode, from, mss, interface, attach, place, .. } = self;
+        let Self { config, vip: vips, mode, from, mss, via, port, .. } = self;
+        let (interface, attach, place) = (self.interface, self.attach, self.place);
+        let answers = Answers { via, ports: port };
         let wanted = match (config, mode) {
             (Some(file), _) => file::load(&file)?,
-            (None, Some(mode)) => Wanted { vips, mode, from, mss, interface, attach },
+            (None, Some(mode)) => Wanted { vips, mode, from, mss, answers, interface, attach },
             (None, None) => unreachable!("clap requires one of the two"),
         };
         Ok((wanted, place))
@@ -183,7 +215,8 @@ impl UpArgs {
 
 fn down(args: DownArgs) -> Result<ExitCode> {
     let Place { pin_dir, state_dir, output } = args.place;
-    let which = if args.all { Which::All } else { Which::These(args.vip) };
+    let which =
+        if args.all { Which::All } else { Which::These { vips: args.vip, ports: args.port } };
     let report = backend::down(&Down { which, pin_dir, state_dir })?;
     print(&report, output)
 }

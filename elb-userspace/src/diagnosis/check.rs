@@ -58,6 +58,8 @@ checks! {
     VirtualAddress = "virtual-address", "virtual address on lo";
     /// `ipip` and `gue`: the backend server takes the outer headers off.
     Decapsulation = "decapsulation", "decapsulation";
+    /// `nat`: the backend server's answers to clients come back through the load balancer.
+    ReturnPath = "return-path", "answers through the load balancer";
     /// rp_filter and the ARP sysctls let direct server return work.
     Sysctls = "sysctls", "rp_filter and ARP sysctls";
     /// Full-sized packets fit the way, outer headers included.
@@ -98,6 +100,8 @@ checks! {
     RpFilter = "rp-filter", "rp_filter";
     /// Whether the host forwards next to the program.
     Forwarding = "forwarding", "IP forwarding";
+    /// `nat`: answers to clients leave as the kernel would send them.
+    ClientRoutes = "client-routes", "routes to clients";
     /// Listeners take nothing at addresses that this host has itself.
     OwnAddress = "own-address", "virtual addresses of this host's own";
     /// The state directory can be written to.

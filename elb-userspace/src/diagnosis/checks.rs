@@ -9,6 +9,7 @@ pub mod balancer;
 mod configuration;
 mod host;
 mod packets;
+mod return_path;
 mod sender;
 mod tunnel;
 
@@ -18,7 +19,7 @@ use super::report::{Basis, Finding, Outcome, Report};
 use super::{fix, suspicion};
 
 /// The checks of a member, in the order of its report.
-pub const MEMBER: [Check; 17] = [
+pub const MEMBER: [Check; 18] = [
     Check::Attached,
     Check::AddressBound,
     Check::Configuration,
@@ -31,6 +32,7 @@ pub const MEMBER: [Check; 17] = [
     Check::HostsDeny,
     Check::VirtualAddress,
     Check::Decapsulation,
+    Check::ReturnPath,
     Check::Sysctls,
     Check::Mtu,
     Check::Neighbor,
@@ -196,6 +198,7 @@ fn by_itself(evidence: &Evidence, check: Check) -> Finding {
         Check::HostsDeny => host::hosts_deny(evidence),
         Check::VirtualAddress => tunnel::virtual_address(evidence),
         Check::Decapsulation => tunnel::decapsulation(evidence),
+        Check::ReturnPath => return_path::return_path(evidence),
         Check::Sysctls => tunnel::sysctls(evidence),
         Check::Mtu => sender::mtu(evidence),
         Check::Neighbor => sender::neighbor(evidence),
@@ -219,6 +222,7 @@ fn by_itself(evidence: &Evidence, check: Check) -> Finding {
         | Check::Interface
         | Check::WayOut
         | Check::Forwarding
+        | Check::ClientRoutes
         | Check::Clock => Finding::seen(check, Outcome::NotApplicable, "see elb doctor"),
     }
 }

@@ -15,6 +15,7 @@ mod own_address;
 mod owner;
 mod queues;
 mod state_dir;
+mod translation;
 mod way_out;
 
 use std::collections::BTreeMap;
@@ -91,6 +92,12 @@ impl Duty {
         }
     }
 
+    /// Whether answers of members of an IP version are translated.
+    fn translates(&self, is_v6: bool) -> bool {
+        let mut members = self.members.iter();
+        members.any(|(address, forwarding)| forwarding.translates() && address.is_ipv6() == is_v6)
+    }
+
     /// A host of which no more is known than the interfaces.
     pub fn on(interfaces: Vec<String>) -> Self {
         Self {
@@ -120,12 +127,13 @@ pub fn judge(duty: &Duty, facts: &Facts) -> Report {
         host::kernel(&facts.kernel),
         host::capabilities(facts.capabilities),
         host::bpffs(&duty.pin_dir, &facts.bpffs),
-        host::forwarding(facts),
+        translation::forwarding(duty, facts).unwrap_or_else(|| host::forwarding(facts)),
         host::clock(facts.synchronised),
         host::probes(facts.probes.as_deref()),
         way_out::way_out(duty, facts),
         mtu::mtu(duty, &facts.network),
     ];
+    findings.extend(translation::client_routes(duty, facts));
     findings.extend(interfaces(duty, facts));
     // Nothing was seen to fail: a host that serves nothing yet has nothing else to show.
     Report::new(format!("load balancer host {}", facts.name), true, findings)

@@ -4,7 +4,7 @@ use super::command::{apply, quoted};
 use super::evidence::{Evidence, WantedMember};
 use super::inspect::InspectRequest;
 use super::report::Ask;
-use crate::backend::Mode;
+use crate::backend::{Mode, ServicePort};
 use crate::model::Forwarding;
 use crate::model::transport::TransportProtocol;
 
@@ -79,7 +79,8 @@ pub fn question(evidence: &Evidence) -> InspectRequest {
         port: Some(evidence.target().port()).filter(|port| *port > 0),
         from: evidence.way.source.into_iter().collect(),
         to: vec![evidence.address()],
-        vips: pool.vips().collect(),
+        // Translated packets come to the member's own address.
+        vips: if pool.forwarding.translates() { Vec::new() } else { pool.vips().collect() },
         mode: Some(mode(pool.forwarding)),
         outer: match mode(pool.forwarding).is_tunnel() {
             true => evidence.way.outer.into_iter().collect(),
@@ -93,6 +94,9 @@ pub fn question(evidence: &Evidence) -> InspectRequest {
 /// The command that makes a member's host take packets for the virtual addresses.
 pub fn backend_up(evidence: &Evidence) -> String {
     let pool = &evidence.wanted.pool;
+    if pool.forwarding.translates() {
+        return lead_answers(evidence);
+    }
     let vips: String = pool.vips().map(|vip| format!(" --vip {vip}")).collect();
     let mode = mode(pool.forwarding);
     let from = match evidence.way.outer {
@@ -103,10 +107,25 @@ pub fn backend_up(evidence: &Evidence) -> String {
     format!("elb backend up{vips} --mode {}{from}", mode.name())
 }
 
+/// The command that makes answers of a member's service go through the load balancer, which must be its neighbour
+/// for that.
+fn lead_answers(evidence: &Evidence) -> String {
+    let WantedMember { pool, service, .. } = &evidence.wanted;
+    let source = evidence.way.source.filter(|_| evidence.way.gateway.is_none());
+    let via = source.map_or_else(|| "LOAD-BALANCER".to_owned(), |source| source.to_string());
+    let protocol = TransportProtocol::from(pool.protocol);
+    let port = match ServicePort::one(protocol, service.port()) {
+        Ok(port) => port.to_string(),
+        Err(_) => format!("PORT/{}", protocol.name()),
+    };
+    format!("elb backend up --mode nat --via {via} --port {port}")
+}
+
 /// How `elb backend` calls a way of forwarding.
 const fn mode(forwarding: Forwarding) -> Mode {
     match forwarding {
-        Forwarding::L2 | Forwarding::Nat => Mode::L2,
+        Forwarding::L2 => Mode::L2,
+        Forwarding::Nat => Mode::Nat,
         Forwarding::Ipip => Mode::Ipip,
         Forwarding::Gue => Mode::Gue,
     }

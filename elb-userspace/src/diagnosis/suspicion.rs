@@ -7,6 +7,7 @@ mod connection;
 mod explains;
 mod own;
 mod own_address;
+mod return_path;
 mod traffic;
 mod vip;
 mod way;

@@ -5,6 +5,7 @@ mod inner;
 mod scene;
 mod segments;
 
+mod answers;
 mod refusals;
 mod setup;
 mod traffic;

@@ -74,6 +74,13 @@ impl Bench {
         refusal(self.command(arguments))
     }
 
+    /// What `status` prints where it finds a problem.
+    pub fn refused_status(&self) -> Result<String> {
+        let output = self.command("status").stdin(Stdio::null()).output()?;
+        ensure!(output.status.code() == Some(1), "status ended with {}", output.status);
+        Ok(String::from_utf8(output.stdout)?)
+    }
+
     pub fn up(&self, mode: &str, vips: &[IpAddr]) -> Result<String> {
         let from = self.lab.from_lbs(mode).join(" ");
         self.elb(&format!("up --mode {mode} --interface {DEVICE} {from} {}", list(vips)))

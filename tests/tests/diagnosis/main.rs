@@ -6,6 +6,7 @@ mod filtered;
 mod healthy;
 mod host;
 mod service;
+mod translation;
 mod tunnel;
 mod way;
 

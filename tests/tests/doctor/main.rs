@@ -3,3 +3,4 @@
 mod host;
 mod interface;
 mod scene;
+mod translation;

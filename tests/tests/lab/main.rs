@@ -3,6 +3,7 @@
 mod admitting;
 mod algorithms;
 mod answers;
+mod answers_led;
 mod api;
 mod attaching;
 mod backup;

@@ -8,6 +8,10 @@ use crate::model::Forwarding;
 
 /// Whether the virtual addresses are on `lo`.
 pub(super) fn virtual_address(evidence: &Evidence) -> Finding {
+    if evidence.wanted.pool.forwarding.translates() {
+        let what = "packets come translated, to the member's own address";
+        return Finding::seen(Check::VirtualAddress, Outcome::NotApplicable, what);
+    }
     through(evidence, Check::VirtualAddress)
 }
 

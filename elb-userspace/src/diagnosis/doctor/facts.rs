@@ -75,6 +75,8 @@ pub struct OwnVip {
     pub taken: Option<String>,
     /// Whether the configuration allows that.
     pub is_allowed: bool,
+    /// Whether answers of members are translated to it.
+    pub is_translated: bool,
 }
 
 /// The state directory.

@@ -51,7 +51,7 @@ pub async fn gather(duty: &Duty) -> Result<Facts, GatherError> {
         interface.rp_filter = host::sysctl(&format!("ipv4/conf/{name}/rp_filter"));
         interface.ipv6_off = ipv6::is_off(name);
     }
-    let network = network(duty).await?;
+    let network = network(duty, &interfaces).await?;
     let kept = kept::kept(duty).await;
     Ok(Facts {
         probes: probes(duty, &network).await,
@@ -94,10 +94,12 @@ async fn probes(duty: &Duty, network: &Network) -> Option<Vec<Fault>> {
 }
 
 /// The routes to virtual addresses and members, as the agent sees them.
-async fn network(duty: &Duty) -> Result<Network, GatherError> {
+async fn network(duty: &Duty, interfaces: &Interfaces) -> Result<Network, GatherError> {
     let members = duty.members.iter().map(|(address, _)| *address).collect();
     let vips = duty.vips.iter().copied().collect();
-    Ok(follow::look(&WantedAddresses { members, vips, clients: None }).await?)
+    let translates = duty.members.iter().any(|(_, forwarding)| forwarding.translates());
+    let clients = translates.then(|| interfaces.values().map(|one| one.index).collect());
+    Ok(follow::look(&WantedAddresses { members, vips, clients }).await?)
 }
 
 type Interfaces = BTreeMap<String, super::facts::InterfaceFacts>;

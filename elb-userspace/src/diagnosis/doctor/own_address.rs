@@ -18,6 +18,14 @@ pub(super) fn own_address(own: &[OwnVip]) -> Finding {
 
 fn line(one: &OwnVip) -> String {
     let OwnVip { balancer, vip, interface, .. } = one;
+    if one.is_translated {
+        let taken = one.taken.as_ref().map_or_else(String::new, |taken| format!("; {taken}"));
+        return format!(
+            "load balancer {balancer:?}: {vip} is an address of {interface} as well: members' answers that are \
+             translated to it and that the kernel has to send on, to clients whose Ethernet address is not \
+             known, are dropped as martians{taken}"
+        );
+    }
     let taken = one.taken.as_ref().map_or_else(String::new, |taken| format!("; {taken}"));
     format!(
         "load balancer {balancer:?}: {vip} is an address of {interface} as well: members that have it on \

@@ -11,6 +11,7 @@ use super::facts::{
     Silence, StateDir, Trial,
 };
 use super::*;
+use crate::control::network::client_routes::ClientWays;
 use crate::control::network::{Link, Network, Route};
 use crate::diagnosis::report::{Basis, Conclusion};
 
@@ -68,6 +69,7 @@ fn own_vip(taken: Option<&str>, is_allowed: bool) -> Vec<OwnVip> {
         interface: "eth0".to_owned(),
         taken: taken.map(str::to_owned),
         is_allowed,
+        is_translated: false,
     }]
 }
 
@@ -131,6 +133,71 @@ fn a_member_without_a_route_is_named_next_to_those_that_have_one() {
     assert!(finding.evidence.starts_with("there is no route to 10.0.0.12;"), "{finding:?}");
     assert!(!finding.evidence.contains("10.0.0.11"), "{finding:?}");
     assert!(finding.fix.as_ref().unwrap().contains("ip route add 10.0.0.12 via GATEWAY"));
+}
+
+/// A host whose member's answers are translated, and the ways to clients as they are known.
+fn translating(other_rules: &[&str]) -> (Duty, Facts) {
+    let (mut duty, mut facts) = (duty(), facts());
+    duty.members[0].1 = Forwarding::Nat;
+    facts.forwarding = [true, false];
+    let other_rules = other_rules.iter().map(|rule| (*rule).to_owned()).collect();
+    facts.network.clients =
+        Some(std::sync::Arc::new(ClientWays { other_rules, ..ClientWays::default() }));
+    (duty, facts)
+}
+
+#[test]
+fn translated_answers_need_the_kernel_for_neighbours_that_it_does_not_know() {
+    let (duty, mut facts) = translating(&[]);
+    let report = judge(&duty, &facts);
+    // Packets get no larger.
+    let others = report.findings.iter().filter(|finding| finding.check != Check::Mtu);
+    assert!(others.clone().all(|finding| finding.outcome == Outcome::Pass), "{report:#?}");
+    facts.forwarding = [false, true];
+    let report = judge(&duty, &facts);
+    let finding = report.finding(Check::Forwarding).unwrap();
+    assert_eq!(finding.outcome, Outcome::Warn);
+    assert!(finding.evidence.contains("off for IPv4: members' answers to a client"), "{finding:?}");
+    assert_eq!(finding.fix.as_deref(), Some("sysctl -w net.ipv4.ip_forward=1"));
+    assert_eq!(report.conclusion, Conclusion::Healthy);
+}
+
+#[test]
+fn translated_answers_follow_the_main_table_only() {
+    let (duty, facts) = translating(&["IPv4 with priority 100"]);
+    let report = judge(&duty, &facts);
+    let finding = report.finding(Check::ClientRoutes).unwrap();
+    assert_eq!(finding.outcome, Outcome::Warn);
+    assert!(finding.evidence.contains("(IPv4 with priority 100)"), "{finding:?}");
+    assert!(finding.fix.as_ref().unwrap().starts_with("ip rule; ip -6 rule"));
+    let of_ipip = Duty { members: vec![(address("10.0.0.11"), Forwarding::Ipip)], ..duty };
+    assert!(judge(&of_ipip, &facts).finding(Check::ClientRoutes).is_none());
+}
+
+#[test]
+fn translated_answers_come_in_where_the_program_is_and_are_not_dropped() {
+    // By an interface without the program.
+    let (duty, mut facts) = translating(&[]);
+    let eth1 = facts.network.links.get_mut(&3).unwrap();
+    eth1.mac = Some(elb_common::addr::Mac::new([2, 0, 0, 0, 0, 3]));
+    facts.network.routes.insert(address("10.0.0.11"), via(3, None));
+    let finding = judge(&duty, &facts).finding(Check::WayOut).cloned().unwrap();
+    assert_eq!(finding.outcome, Outcome::Fail);
+    assert!(finding.evidence.contains("answers by nat do not reach clients"), "{finding:?}");
+    assert!(finding.fix.unwrap().starts_with("add \"eth1\" to interfaces in [agent]"));
+    // By one that filters strictly.
+    let (duty, mut facts) = translating(&[]);
+    facts.rp_filter_all = Some(1);
+    facts.network.routes.insert(address("192.0.2.10"), via(3, None));
+    let finding = judge(&duty, &facts).finding(Check::RpFilter).cloned().unwrap();
+    assert_eq!(finding.outcome, Outcome::Fail);
+    // From an address that the kernel has itself.
+    let (duty, mut facts) = translating(&[]);
+    facts.own_vips = own_vip(None, false);
+    facts.own_vips[0].is_translated = true;
+    let finding = judge(&duty, &facts).finding(Check::OwnAddress).cloned().unwrap();
+    assert_eq!(finding.outcome, Outcome::Warn);
+    assert!(finding.evidence.contains("are dropped as martians"), "{finding:?}");
 }
 
 #[test]

@@ -4,10 +4,11 @@ use std::net::IpAddr;
 
 use super::Duty;
 use super::facts::Facts;
-use crate::control::network::{Network, Unreachable};
+use crate::control::network::{Network, Unreachable, UnservedWay};
 use crate::diagnosis::check::Check;
 use crate::diagnosis::report::{Finding, Outcome};
 use crate::diagnosis::way_out::{fix, ipv6_fix, ipv6_off, route_fix, what};
+use crate::model::Forwarding;
 
 /// Members without a route that are named.
 const NAMED: usize = 4;
@@ -18,7 +19,7 @@ pub(super) fn way_out(duty: &Duty, facts: &Facts) -> Finding {
     let is_served = |_, name: &str| duty.interfaces.iter().any(|one| one == name);
     let ways = network.unserved_ways(members, is_served);
     let (mut lines, mut fixes): (Vec<String>, Vec<String>) =
-        ways.iter().map(|way| (what(way), fix(way))).unzip();
+        ways.iter().map(|way| (what(way) + untranslated(duty, way), fix(way))).unzip();
     let unrouted = unrouted(duty, network);
     let off = if unrouted.iter().any(|(address, _)| address.is_ipv6()) {
         without_ipv6(duty, facts)
@@ -43,6 +44,16 @@ pub(super) fn way_out(duty: &Duty, facts: &Facts) -> Finding {
         return Finding::seen(Check::WayOut, Outcome::Pass, what);
     }
     Finding::seen(Check::WayOut, Outcome::Fail, lines.join("\n")).fix(fixes.join("\n"))
+}
+
+/// Of members whose answers must be translated where they come in.
+fn untranslated(duty: &Duty, way: &UnservedWay) -> &'static str {
+    let is_one = |member: &IpAddr| duty.members.contains(&(*member, Forwarding::Nat));
+    if way.members.iter().any(is_one) {
+        "; what comes in there is not translated either: answers by nat do not reach clients"
+    } else {
+        ""
+    }
 }
 
 fn without_ipv6(duty: &Duty, facts: &Facts) -> Vec<String> {

@@ -30,6 +30,8 @@ pub(super) struct Facts {
     pub(super) clients: Vec<(IpAddr, Known<Route>)>,
     /// The interfaces of the default routes.
     pub(super) defaults: Known<Defaults>,
+    /// The next hops of the default routes.
+    pub(super) gateways: Known<Vec<IpAddr>>,
     /// What `elb backend up` recorded, and what is attached.
     pub(super) backend: Known<Recorded>,
     /// Sysctls by their name, such as `net.ipv4.icmp_echo_ignore_all`; those that are not there are

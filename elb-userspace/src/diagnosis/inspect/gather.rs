@@ -41,8 +41,12 @@ pub(super) fn gather(
     let network = netlink.as_ref().map_err(Clone::clone).and_then(network);
     let mut asked = asked.clone();
     if let Ok(recorded) = &backend {
-        if asked.vips.is_empty() {
+        let is_nat = asked.mode == Some(Mode::Nat);
+        if asked.vips.is_empty() && !is_nat {
             asked.vips.clone_from(&recorded.vips);
+        }
+        if asked.mode.is_none() && recorded.vips.is_empty() && recorded.answers.is_some() {
+            asked.mode = Some(Mode::Nat);
         }
         if asked.mode.is_none() && !recorded.vips.is_empty() {
             let tunnel = !recorded.interfaces.is_empty();
@@ -73,6 +77,7 @@ pub(super) fn gather(
         routes,
         clients,
         defaults: netlink.as_ref().map_err(Clone::clone).and_then(defaults),
+        gateways: backend::default_gateways().map_err(|error| error.to_string()),
         backend,
         sysctls: host::sysctls(),
         settings: Ok(Vec::new()),
@@ -81,7 +86,8 @@ pub(super) fn gather(
         wrappers: host::wrappers(),
         place: words(place),
     };
-    if !asked.vips.is_empty() {
+    let is_nat = asked.mode == Some(Mode::Nat) && asked.to.iter().any(IpAddr::is_ipv4);
+    if is_nat || !asked.vips.is_empty() {
         let interface = facts.way_in(&asked).or_else(|| backend::default_interface().ok());
         let interface = interface.ok_or_else(|| NO_WAY_IN.to_owned());
         let mode = asked.mode.unwrap_or(Mode::L2);

@@ -48,6 +48,7 @@ fn grown(mode: Mode, to: &[IpAddr]) -> u32 {
         Mode::L2 => Forwarding::L2,
         Mode::Ipip => Forwarding::Ipip,
         Mode::Gue => Forwarding::Gue,
+        Mode::Nat => Forwarding::Nat,
     };
     let usual = overhead(forwarding, IpAddr::V4(Ipv4Addr::UNSPECIFIED));
     to.iter().map(|member| overhead(forwarding, *member)).max().unwrap_or(usual)

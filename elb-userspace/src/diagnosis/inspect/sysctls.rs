@@ -4,7 +4,7 @@ use super::asked::InspectRequest;
 use super::facts::Facts;
 use super::parts::Part;
 use super::reverse_path::{Strict, strict};
-use crate::backend::{SysctlKey, WantedSysctl};
+use crate::backend::{Mode, SysctlKey, WantedSysctl};
 use crate::model::transport::TransportProtocol;
 
 /// The kernel's own value of `icmp_ratelimit`: a message a second to one receiver, in milliseconds.
@@ -14,7 +14,7 @@ const UNREACHABLE: i64 = 1 << 3;
 
 pub(super) fn check(asked: &InspectRequest, facts: &Facts) -> Vec<Part> {
     let mut parts = Vec::new();
-    if asked.vips.iter().any(std::net::IpAddr::is_ipv4) {
+    if asked.mode == Some(Mode::Nat) || asked.vips.iter().any(std::net::IpAddr::is_ipv4) {
         match &facts.settings {
             Ok(settings) => {
                 parts.extend(settings.iter().map(|one| setting(one, settings, asked, facts)));

@@ -1,5 +1,7 @@
 //! What the checks conclude from facts.
 
+mod answers;
+
 use std::collections::{BTreeMap, HashMap};
 
 use super::facts::{Defaults, Load, Network, Process, Route, Socket, Wrappers};
@@ -57,6 +59,7 @@ fn facts() -> Facts {
         routes: vec![("10.0.0.2".parse().unwrap(), Ok(route))],
         clients: Vec::new(),
         defaults: Ok(Defaults { v4: Some("eth0".to_owned()), v6: Some("eth0".to_owned()) }),
+        gateways: Ok(vec!["10.0.0.1".parse().unwrap()]),
         backend: Ok(Recorded::default()),
         sysctls: BTreeMap::new(),
         settings: Ok(Vec::new()),
@@ -189,6 +192,7 @@ fn with_vip(vip: &str, mode: crate::backend::Mode, change: impl FnOnce(&mut Fact
             interfaces: vec!["eth0".to_owned()],
             unwrapped: vec![vip],
             from: Some(vec!["10.0.0.2".parse().unwrap()]),
+            ..Recorded::default()
         });
         change(facts);
     })
@@ -353,6 +357,7 @@ fn who_may_send_tunnel_packets_is_looked_at() {
             interfaces: vec!["eth0".to_owned()],
             unwrapped: asked.vips.clone(),
             from,
+            ..Recorded::default()
         });
         conclude(asked, &facts).report
     };

@@ -8,6 +8,9 @@ use super::parts::Part;
 use crate::backend::{Mode, covers, is_any_source};
 
 pub(super) fn check(asked: &InspectRequest, facts: &Facts) -> Vec<Part> {
+    if asked.mode == Some(Mode::Nat) {
+        return vec![Part::not_applicable("packets come translated, to this host's own address")];
+    }
     if asked.vips.is_empty() {
         return vec![Part::not_applicable("no virtual address was asked for or set up")];
     }

@@ -10,6 +10,13 @@ use crate::model::Protocol;
 /// does. While nothing fails, it could be why clients are not served.
 pub fn explains(evidence: &Evidence, check: Check) -> bool {
     if evidence.vip_failure().is_some() {
+        // To the member both probes are the same, but for the way of its answers.
+        if evidence.wanted.pool.forwarding.translates() {
+            return matches!(
+                check,
+                Check::ReturnPath | Check::Route | Check::Firewall | Check::Sysctls
+            );
+        }
         return at_virtual_address(check);
     }
     let Some(cause) = evidence.failure() else { return true };

@@ -1,5 +1,6 @@
 //! Probes succeed, but what clients send does not get where it should.
 
+use super::return_path;
 use crate::diagnosis::check::Check;
 use crate::diagnosis::evidence::{Evidence, Quiet};
 use crate::diagnosis::fix;
@@ -45,6 +46,12 @@ fn answers_for(evidence: &Evidence) -> Option<Finding> {
     let sysctls = evidence.inspection.as_ref().and_then(|said| said.finding(Check::Sysctls));
     let is_cleared = sysctls.is_some_and(|finding| finding.outcome != Outcome::Fail);
     let heard = if is_cleared { Finding::seen } else { Finding::inferred };
+    if evidence.wanted.pool.forwarding.translates() {
+        return Some(heard(Check::Sysctls, Outcome::Fail, what).fix(format!(
+            "on the backend server: ip address show to {vip}; ip address del {vip} dev DEVICE: with nat it needs \
+             no virtual address; then clear {vip} from the neighbour tables of routers and clients"
+        )));
+    }
     Some(heard(Check::Sysctls, Outcome::Fail, what).fix(format!(
         "on the backend server: {} (arp_ignore must be 1, and {vip} be on lo only); then clear {vip} \
          from the neighbour tables of routers and clients",
@@ -55,6 +62,9 @@ fn answers_for(evidence: &Evidence) -> Option<Finding> {
 /// Clients open connections, and nothing follows: they never see the answer.
 fn no_way_to_clients(evidence: &Evidence) -> Option<Finding> {
     let openings = evidence.health.stuck?;
+    if evidence.wanted.pool.forwarding.translates() {
+        return Some(return_path::elsewhere(evidence, openings));
+    }
     let address = evidence.address();
     let what = format!(
         "probes of {address} are answered, but of {openings} openings of connections by clients in the \

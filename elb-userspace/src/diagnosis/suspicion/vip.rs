@@ -3,6 +3,7 @@
 
 use std::net::IpAddr;
 
+use super::return_path;
 use crate::diagnosis::check::Check;
 use crate::diagnosis::evidence::Evidence;
 use crate::diagnosis::fix;
@@ -11,6 +12,9 @@ use crate::health::{Cause, Stage};
 
 /// What keeps a member from answering at the virtual address, which fails with `cause`.
 pub(super) fn suspects(evidence: &Evidence, cause: &Cause) -> Vec<Finding> {
+    if evidence.wanted.pool.forwarding.translates() {
+        return vec![return_path::untranslated(evidence, cause)];
+    }
     let silence = [Cause::Timeout { stage: Stage::Connect }, Cause::NoEchoReply];
     if silence.contains(cause) {
         return silent(evidence);

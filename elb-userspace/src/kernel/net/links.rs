@@ -15,10 +15,15 @@ use rtnetlink::packet_route::address::{
 };
 use rtnetlink::packet_route::link::{LinkAttribute, LinkFlags, LinkInfo, LinkMessage, LinkXdp};
 use rtnetlink::packet_route::route::{RouteAttribute, RouteHeader, RouteMessage, RouteType};
-use rtnetlink::{Handle, new_connection};
+use rtnetlink::packet_route::rule::RuleMessage;
+use rtnetlink::{Handle, IpVersion, new_connection};
 use tokio::runtime::{Builder, Runtime};
 
 use thiserror::Error;
+
+/// The routing table for answers through a load balancer (`elb backend up --mode nat`): a number that no
+/// person chooses.
+pub(crate) const ANSWERS_TABLE: u32 = 0xe1b1_0000;
 
 /// Netlink does not work.
 #[derive(Debug, Error)]
@@ -144,12 +149,40 @@ impl Netlink {
         self.runtime.block_on(request.execute()).map_err(into_io)
     }
 
-    /// The name of the interface of the default route of a version of IP, in any table.
+    /// Takes a route away.
+    pub(crate) fn remove_route(&self, route: RouteMessage) -> io::Result<()> {
+        self.runtime.block_on(self.handle.route().del(route).execute()).map_err(into_io)
+    }
+
+    /// All routing rules of a version of IP; none where the kernel has not that version.
+    pub(crate) fn rules(&self, v6: bool) -> Result<Vec<RuleMessage>, NetlinkError> {
+        let version = if v6 { IpVersion::V6 } else { IpVersion::V4 };
+        match self.all(self.handle.rule().get(version).execute()) {
+            Err(NetlinkError(error)) if v6 && is_unknown(&error) => Ok(Vec::new()),
+            rules => rules,
+        }
+    }
+
+    /// Adds a routing rule, if there is none like it.
+    pub(crate) fn add_rule(&self, rule: RuleMessage) -> io::Result<()> {
+        let mut request = self.handle.rule().add();
+        *request.message_mut() = rule;
+        self.runtime.block_on(request.execute()).map_err(into_io)
+    }
+
+    /// Takes a routing rule away.
+    pub(crate) fn remove_rule(&self, rule: RuleMessage) -> io::Result<()> {
+        self.runtime.block_on(self.handle.rule().del(rule).execute()).map_err(into_io)
+    }
+
+    /// The name of the interface of the default route of a version of IP, in any table but that for answers.
     pub(crate) fn default_interface_of(&self, v6: bool) -> Result<Option<String>, NetlinkError> {
         let mut request = RouteMessage::default();
         request.header.address_family = if v6 { AddressFamily::Inet6 } else { AddressFamily::Inet };
         let routes = self.all(self.handle.route().get(request).execute())?;
-        let Some((_, index)) = routes.iter().filter_map(to_anywhere).min() else { return Ok(None) };
+        let of_answers = RouteAttribute::Table(ANSWERS_TABLE);
+        let routes = routes.iter().filter(|route| !route.attributes.contains(&of_answers));
+        let Some((_, index)) = routes.filter_map(to_anywhere).min() else { return Ok(None) };
         let links = self.links()?;
         Ok(links.into_iter().find(|link| link.index == index).map(|link| link.name))
     }
@@ -233,6 +266,11 @@ fn read_address(message: &AddressMessage) -> Option<Address> {
     // On a point-to-point interface `address` is the other end's.
     let ip = local.or(address)?;
     Some(Address { ip, prefix: message.header.prefix_len, index: message.header.index })
+}
+
+/// Whether the kernel does not have what it is asked about.
+fn is_unknown(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EAFNOSUPPORT | libc::EOPNOTSUPP))
 }
 
 fn prefix(vip: IpAddr) -> u8 {

@@ -117,6 +117,27 @@ pub(super) fn cases() -> Vec<Case> {
             "elb backend inspect --client ADDRESS",
         ),
         (
+            "with nat, answers by another route",
+            changed(healthy(), |e| {
+                e.wanted.pool.forwarding = Forwarding::Nat;
+                e.health.stuck = Some(12);
+            }),
+            Check::ReturnPath,
+            "its answers to clients go out by another route, past this load balancer",
+            "or: elb backend up --mode nat --via 10.0.0.2 --port 80/tcp",
+        ),
+        (
+            "with nat, answers by an interface without the program",
+            changed(failing(Cause::Timeout { stage: Stage::Connect }), |e| {
+                e.wanted.pool.forwarding = Forwarding::Nat;
+                let probe = e.looks.probe.as_mut().unwrap();
+                (probe.path, probe.other) = (ProbePath::Vip, Some(Ok(())));
+            }),
+            Check::ReturnPath,
+            "not through 10.0.0.100 (no answer to the connection)",
+            "add it to interfaces in [agent]",
+        ),
+        (
             "not ready, though / works",
             bad("/healthz", 503, vec![asked("/", "10.0.0.100", Ok(()))]),
             Check::Listening,

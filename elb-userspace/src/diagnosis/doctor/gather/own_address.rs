@@ -2,6 +2,7 @@
 
 use crate::diagnosis::doctor::Duty;
 use crate::diagnosis::doctor::facts::OwnVip;
+use crate::model::{LoadBalancer, Model};
 use crate::source::file::Host;
 
 pub(super) fn own_vips(duty: &Duty) -> Vec<OwnVip> {
@@ -15,7 +16,14 @@ pub(super) fn own_vips(duty: &Duty) -> Vec<OwnVip> {
             interface: host.addresses.get(&vip)?.clone(),
             taken: host.taken_by(lb, vip),
             is_allowed: lb.allow_host_address,
+            is_translated: translates(model, lb),
         })
     });
     own.collect()
+}
+
+/// Whether a pool of a load balancer has its members' answers translated.
+fn translates(model: &Model, lb: &LoadBalancer) -> bool {
+    let pools = lb.listeners.iter().flat_map(|listener| listener.pools());
+    pools.filter_map(|name| model.pool(name)).any(|pool| pool.forwarding.translates())
 }

@@ -212,6 +212,25 @@ pub(super) const SECTIONS: &[Section] = &[
         about: "\
 Any number that has room: 4096.
 
+`forwarding` decides what members need, who can be where, and which way answers go:
+
+| | `l2` | `ipip`, `gue` | `nat` |
+|---|---|---|---|
+| member needs | the virtual address on `lo` | that, and to take outer headers off | a route to clients through this host |
+| `elb backend up` there | `--vip` | `--vip`, `--from` | nothing if this host is its default route, else `--via`, `--port` |
+| member is | on a segment of this host | anywhere, by any route | anywhere, if answers come back through this host |
+| member's port | the listener's | the listener's | any |
+| answers | to clients directly | to clients directly | through this host, which carries both directions |
+| client's address | kept | kept | kept |
+| bytes less for packets | 0 | 20 or 40, 32 or 52 | 0 |
+| clients on the member's segment | served | served | refused (`hairpin`) |
+
+Use `l2` where all hosts share a segment, and `ipip` or `gue` where they do not: answers cost this host nothing. Use
+`nat` for servers that are to stay as they are, or whose port is another one; this host must then carry their answers,
+too, and all interfaces that these come in by must be in `[agent] interfaces`. Addresses inside of protocols (FTP) are
+not translated, nor is SCTP. A later version's `fullnat` will translate the client's address as well, for members that
+have no route through this host or that are neighbours of the clients; it is refused now.
+
 With `slow_start`, the share of a member that is new rises from little to all of it in proportion to time, in up to 20
 steps of a second or more, whatever the weights are: at half of the time it gets half of what will be its share. The
 others divide the rest by their weights. Connections stay where they are.
@@ -232,7 +251,7 @@ others divide the rest by their weights. Connections stay where they are.
             key("name", "Unique among pools.", r#""web""#),
             key("id", "Identifies it across changes of its name.", r#""6ba7b810-9dad-41d1-80b4-00c04fd430c8""#).or("follows from the name"),
             key("protocol", "Transport protocol.", r#""TCP""#),
-            key("forwarding", "How packets reach the members, which must be prepared for it (`elb backend up`). `nat`: translated to the member's address and port; its route to clients leads through this host, which translates its answers back. With the others members answer clients directly. `l2`: new MAC addresses, members on a network of this host. `ipip`: encapsulated in IP. `gue`: encapsulated in UDP port 6080.", r#""ipip""#),
+            key("forwarding", "How packets reach the members, which must be prepared for it (`elb backend up`): see the table above. `l2`: new MAC addresses, members on a network of this host. `ipip`: encapsulated in IP. `gue`: encapsulated in UDP port 6080. `nat`: translated to the member's address and port; answers come back through this host.", r#""ipip""#),
             key("lb_algorithm", "How a new connection gets its member. By consistent hash: `5_TUPLE_HASH` (protocol, addresses, ports), `3_TUPLE_HASH` (protocol, addresses), `2_TUPLE_HASH` (addresses), `SOURCE_IP` (the client's address), `QUIC_CID` (the QUIC connection id). Recorded for each connection: `ROUND_ROBIN`, `LEAST_CONNECTIONS`.", r#""ROUND_ROBIN""#),
             key("quic_cid_hash_strategy", "With `QUIC_CID`, the part of the connection id that counts: see below.", "{ offset = 0, len = 8 }").or("`{ offset = 0, len = 8 }` of `QUIC_CID`"),
             key("session_persistence", "Whether a client's new connections go to the member of its earlier ones: see below. Needs `ROUND_ROBIN` or `LEAST_CONNECTIONS`.", "{ timeout = 300 }").or("each connection gets its own member"),
@@ -291,7 +310,7 @@ others divide the rest by their weights. Connections stay where they are.
             key("name", "Unique in the pool.", r#""web-1""#).or("its address and port"),
             key("id", "Identifies it across changes of its name.", r#""6ba7b810-9dad-41d1-80b4-00c04fd430c8""#).or("follows from the pool, address and port"),
             key("address", "Unicast, and not a virtual address. Address and port are unique in the pool.", r#""10.0.0.11""#),
-            key("protocol_port", "Its port: that of the listener where members answer clients directly; with `nat` any.", "80").or("required without `any_port_enable`"),
+            key("protocol_port", "Its port: that of the listener, because members answer clients directly; with `nat`, any.", "80").or("required without `any_port_enable`"),
             key("weight", "Its share of new connections, relative to the other members.", "2"),
             key("backup", "`true`: it takes new connections only while fewer than `backup_below` of the pool's other members can serve (a sorry server); it is probed all the time. Connections that it has stay when the others are back.", "true"),
             key("max_connection", "Concurrent connections that it may have. At that many it gets no new one until one ends, and the next member by the algorithm takes it; where all have theirs, new connections are dropped (`member_limit`), or answered if the listener has `no_member = \"reset\"`. Needs a pool with `ROUND_ROBIN` or `LEAST_CONNECTIONS`.", "500"),

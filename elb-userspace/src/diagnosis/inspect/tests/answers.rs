@@ -1,0 +1,48 @@
+//! With `nat`: where answers to clients go.
+
+use super::*;
+use crate::backend::{Answers, Mode};
+
+/// What the check of routes says of a host that a pool with translation has as its member.
+fn answers_go(change: impl FnOnce(&mut Facts)) -> (Outcome, String, Option<String>) {
+    let report = conclude_with(|asked, facts| {
+        asked.mode = Some(Mode::Nat);
+        change(facts);
+    });
+    assert_eq!(finding_of(&report, Check::VirtualAddress).0, Outcome::NotApplicable);
+    assert_eq!(finding_of(&report, Check::Decapsulation).0, Outcome::NotApplicable);
+    let (outcome, evidence, fix) = finding_of(&report, Check::Route);
+    (outcome, evidence.to_owned(), fix.map(str::to_owned))
+}
+
+#[test]
+fn with_nat_answers_go_through_the_load_balancer() {
+    let led = |ports: &[&str]| {
+        let ports = ports.iter().map(|port| port.parse().unwrap()).collect();
+        Answers { via: vec!["10.0.0.2".parse().unwrap()], ports }
+    };
+    let (outcome, evidence, fix) = answers_go(|_| {});
+    assert_eq!(outcome, Outcome::Fail);
+    assert!(evidence.contains("answers to clients go to 10.0.0.1, not back through"), "{evidence}");
+    assert_eq!(fix.unwrap(), "elb backend up --mode nat --via 10.0.0.2 --port 80/tcp");
+    let by_default = |facts: &mut Facts| facts.gateways = Ok(vec!["10.0.0.2".parse().unwrap()]);
+    assert_eq!(answers_go(by_default).0, Outcome::Pass);
+    for (ports, outcome) in [
+        (&["80"][..], Outcome::Pass),
+        (&["1-1024"], Outcome::Pass),
+        (&["443"], Outcome::Fail),
+        (&["80/udp"], Outcome::Fail),
+    ] {
+        let recorded = Recorded { answers: Some(led(ports)), ..Recorded::default() };
+        let found = answers_go(|facts| facts.backend = Ok(recorded));
+        assert_eq!(found.0, outcome, "{ports:?}: {found:?}");
+    }
+    let gone = Recorded {
+        answers: Some(led(&["80"])),
+        answers_fault: Some("the rule is gone".to_owned()),
+        ..Recorded::default()
+    };
+    let found = answers_go(|facts| facts.backend = Ok(gone));
+    assert_eq!((found.0, found.1.as_str()), (Outcome::Fail, "the rule is gone"));
+    assert_eq!(found.2.unwrap(), "elb backend up --mode nat --via 10.0.0.2 --port 80/tcp");
+}

@@ -1,0 +1,42 @@
+//! With `nat`: packets get to the member, and its answers do not come back through this load balancer.
+
+use crate::diagnosis::check::Check;
+use crate::diagnosis::evidence::Evidence;
+use crate::diagnosis::fix;
+use crate::diagnosis::report::{Finding, Outcome};
+use crate::health::Cause;
+
+/// Probes of the member's own address are answered, those of the virtual address are not: to the member both
+/// are the same, so that its answers come, and are not translated.
+pub(super) fn untranslated(evidence: &Evidence, cause: &Cause) -> Finding {
+    let vips: Vec<String> = evidence.failing_vips().iter().map(ToString::to_string).collect();
+    let (vips, address) = (vips.join(" and "), evidence.address());
+    let interface = match evidence.way.interface.as_str() {
+        "" => "INTERFACE",
+        name => name,
+    };
+    let what = format!(
+        "{address} answers at its own address, but not through {vips} ({cause}), which translates to the same \
+         address and port: its answers do not come back by {interface}, where this load balancer translates \
+         them"
+    );
+    Finding::inferred(Check::ReturnPath, Outcome::Fail, what).fix(format!(
+        "tcpdump -ni any host {address}    # answers must come in by {interface}: if they come in by another \
+         interface, add it to interfaces in [agent]; if they do not come, on the backend server: {}",
+        fix::backend_up(evidence)
+    ))
+}
+
+/// Probes are answered, since the load balancer is the one that asks; connections of clients hang.
+pub(super) fn elsewhere(evidence: &Evidence, openings: u64) -> Finding {
+    let address = evidence.address();
+    let what = format!(
+        "probes of {address} are answered, but of {openings} openings of connections by clients in the last \
+         minute not one was followed by a packet: its answers to clients go out by another route, past this load \
+         balancer, and clients drop what does not come from the virtual address"
+    );
+    Finding::inferred(Check::ReturnPath, Outcome::Fail, what).fix(format!(
+        "on the backend server, make the load balancer its default route, or: {}",
+        fix::backend_up(evidence)
+    ))
+}
