@@ -2,6 +2,7 @@
 
 mod object_file;
 
+use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -36,20 +37,29 @@ pub(crate) fn build(
         cargo.args(["--features", &format!("elb-ebpf/{feature}")]);
     }
     let built = artifact::build(&mut cargo)?;
-    let finished = publish(&built, &workspace.bpf_dir())?;
+    let objects = built.iter().map(|object| finish(object)).collect::<Result<Vec<_>>>()?;
+    let finished = publish(&objects, &workspace.bpf_dir())?;
     finished.iter().try_for_each(|object| report(object))
 }
 
-/// Makes `folder` hold the built objects and no others. One that did not change keeps its time, so
+/// A finished object: what it is called, and its content.
+type Object = (OsString, Vec<u8>);
+
+/// Takes away what nothing loads: nine tenths of an object, which every binary would carry.
+fn finish(object: &Path) -> Result<Object> {
+    let name = object.file_name().context("cargo named an executable without a name")?;
+    let content = object_file::without_dwarf(&fs::read(object)?);
+    Ok((name.to_owned(), content.with_context(|| object.display().to_string())?))
+}
+
+/// Makes `folder` hold these objects and no others. One that did not change keeps its time, so
 /// that cargo does not rebuild what embeds it.
-fn publish(built: &[PathBuf], folder: &Path) -> Result<Vec<PathBuf>> {
+fn publish(objects: &[Object], folder: &Path) -> Result<Vec<PathBuf>> {
     fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
     let mut finished = Vec::new();
-    for object in built {
-        let name = object.file_name().context("cargo named an executable without a name")?;
+    for (name, content) in objects {
         let place = folder.join(name);
-        let content = fs::read(object)?;
-        if fs::read(&place).ok().as_ref() != Some(&content) {
+        if fs::read(&place).ok().as_ref() != Some(content) {
             fs::write(&place, content)
                 .with_context(|| format!("cannot write {}", place.display()))?;
         }
@@ -89,21 +99,20 @@ mod tests {
     #[test]
     fn the_folder_mirrors_the_build() {
         let scratch = tempfile::tempdir().unwrap();
-        let (object, folder) = (scratch.path().join("elb-xdp"), scratch.path().join("bpf"));
-        fs::write(&object, "first").unwrap();
+        let folder = scratch.path().join("bpf");
+        let object = |content: &str| [("elb-xdp".into(), content.into())];
         fs::create_dir(&folder).unwrap();
         fs::write(folder.join("renamed-away"), "old").unwrap();
 
-        let finished = publish(std::slice::from_ref(&object), &folder).unwrap();
+        let finished = publish(&object("first"), &folder).unwrap();
         assert_eq!(finished, [folder.join("elb-xdp")]);
         assert!(!folder.join("renamed-away").exists());
 
         let written = fs::metadata(&finished[0]).unwrap().modified().unwrap();
-        publish(std::slice::from_ref(&object), &folder).unwrap();
+        publish(&object("first"), &folder).unwrap();
         assert_eq!(fs::metadata(&finished[0]).unwrap().modified().unwrap(), written);
 
-        fs::write(&object, "second").unwrap();
-        publish(&[object], &folder).unwrap();
+        publish(&object("second"), &folder).unwrap();
         assert_eq!(fs::read_to_string(&finished[0]).unwrap(), "second");
     }
 }

@@ -120,6 +120,7 @@ impl Core {
                 first_rings_wait: false,
                 fallbacks: BTreeMap::new(),
                 reserves: BTreeMap::new(),
+                rising: None,
                 saved: None,
                 revision: 0,
                 census: None,

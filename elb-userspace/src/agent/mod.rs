@@ -48,6 +48,7 @@ mod reloading;
 mod report;
 mod reserve;
 mod resizing;
+mod rises;
 mod runner;
 pub mod saved;
 mod saving;

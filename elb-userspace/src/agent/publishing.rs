@@ -186,6 +186,7 @@ impl Core {
         if is_written {
             self.serving.observed = desired.image;
             self.note_reserves(reserves);
+            self.note_rises();
         } else {
             self.read_again();
         }

@@ -27,7 +27,7 @@ pub(super) mod watched;
 pub(super) mod webhooks;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -122,6 +122,8 @@ pub(super) struct Serving {
     pub(super) fallbacks: BTreeMap<ResourceId, Fallback>,
     /// How the backup members of each pool stand that has any, and since when.
     pub(super) reserves: BTreeMap<ResourceId, ReserveSince>,
+    /// Members that rise to their shares; none: the maps were not written yet.
+    pub(super) rising: Option<BTreeSet<(ResourceId, SocketAddr)>>,
     /// The numbers as they were written down last, if nothing failed since.
     pub(super) saved: Option<saved::Numbers>,
     /// Counts the changes of the numbers.

@@ -1,4 +1,4 @@
-//! `elb events`: members that turned unhealthy or recovered, listeners that another pool serves, a line each.
+//! `elb events`: members that turned unhealthy or recovered or rise to their share, listeners that another pool serves, a line each.
 
 use std::io::{self, Write as _};
 use std::ops::ControlFlow;
@@ -109,7 +109,9 @@ fn of_listener(event: &ListenerEvent) -> String {
         | EventKind::Unhealthy
         | EventKind::Recovered
         | EventKind::InService
-        | EventKind::InReserve => (default_pool, format!("at least {} wanted", event.below)),
+        | EventKind::InReserve
+        | EventKind::SlowStart
+        | EventKind::SlowStartOver => (default_pool, format!("at least {} wanted", event.below)),
     };
     format!(
         "{time} {kind:<10} {listener} ({load_balancer}) served by pool {serves}: {serving} members of {default_pool} \
@@ -123,6 +125,8 @@ fn of_member(event: &MemberEvent) -> String {
     let reason = match (event, reason) {
         (EventKind::InService, _) => ": too few of the others can serve".to_owned(),
         (EventKind::InReserve, _) => ": enough of the others can serve".to_owned(),
+        (EventKind::SlowStart, _) => ": rises to its share of new connections".to_owned(),
+        (EventKind::SlowStartOver, _) => ": has all of its share of new connections".to_owned(),
         (_, None) => String::new(),
         (EventKind::Unhealthy, Some(reason)) => format!(": {reason}"),
         (EventKind::Fallback | EventKind::FallbackOver, Some(reason)) => format!(": {reason}"),
@@ -156,7 +160,12 @@ mod tests {
         );
         let (event, from) =
             (MemberEvent { event: EventKind::Recovered, ..event }, OperatingStatus::Offline);
-        let said = of_member(&MemberEvent { from, lasted: 7, reason: None, ..event });
+        let said = of_member(&MemberEvent { from, lasted: 7, reason: None, ..event.clone() });
         assert_eq!(said, "2026-01-02T03:04:05.678Z recovered  web-1 (web) after 7 s OFFLINE");
+        let (kind, from) = (EventKind::SlowStart, OperatingStatus::Online);
+        let said = of_member(&MemberEvent { event: kind, from, lasted: 0, reason: None, ..event });
+        let words =
+            "slow_start web-1 (web) after 0 s ONLINE: rises to its share of new connections";
+        assert_eq!(said, format!("2026-01-02T03:04:05.678Z {words}"));
     }
 }

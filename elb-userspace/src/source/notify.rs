@@ -35,12 +35,16 @@ choice! {
         InService = "in_service",
         /// It is in reserve again.
         InReserve = "in_reserve",
+        /// A member begins to rise to its share of the new connections.
+        SlowStart = "slow_start",
+        /// It has all of its share.
+        SlowStartOver = "slow_start_over",
         /// A fallback pool serves a listener.
         Fallback = "fallback",
         /// The default pool serves it again.
         FallbackOver = "fallback_over",
     }
-    not yet: [], use "unhealthy, recovered, in_service, in_reserve, fallback or fallback_over"
+    not yet: [], use "unhealthy, recovered, in_service, in_reserve, slow_start, slow_start_over, fallback or fallback_over"
 }
 
 /// The URL of a webhook: http or https, with a host.

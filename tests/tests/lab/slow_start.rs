@@ -63,6 +63,16 @@ impl Scene {
         Ok(at)
     }
 
+    /// Events of the second backend's slow start in the pool of HTTP, the oldest first.
+    fn rise_events(&self) -> Result<Vec<String>> {
+        let member = self.member(1).to_string();
+        let said = self.agent.run(&["events", "--pool", WEB, "--member", &member, "-o", "json"])?;
+        let lines = said.lines().map(serde_json::from_str::<Value>);
+        let events = lines.collect::<Result<Vec<_>, _>>()?;
+        let kinds = events.iter().filter_map(|event| event["event"].as_str());
+        Ok(kinds.filter(|kind| kind.starts_with("slow_start")).map(str::to_owned).collect())
+    }
+
     fn look(&self, pool: &str) -> Result<Look> {
         look(&self.agent.status()?, pool, self.member(1)).context("it is no member")
     }
@@ -157,6 +167,8 @@ fn a_new_member_rises_to_its_share_across_a_restart() -> Result<()> {
     scene.agent.restart()?;
     let still = scene.look(WEB)?;
     assert_eq!((still.part, still.slots), (1.0, full.slots), "who has risen has its share");
+    // Each once, although agents came and went.
+    assert_eq!(scene.rise_events()?, ["slow_start", "slow_start_over"]);
     assert_eq!(status::drops(&scene.agent.status()?), Vec::<String>::new());
     all_go_on([("before", before), ("early", early), ("midway", midway)])
 }
@@ -190,6 +202,7 @@ fn a_member_that_recovers_rises_again() -> Result<()> {
     health[1].restart()?;
     scene.agent.wait_members(&[scene.member(1)], "ONLINE", LIMIT)?;
     scene.wait_rising(0.0)?;
+    assert_eq!(scene.rise_events()?.first().map(String::as_str), Some("slow_start"));
     is_not_early(&scene.look(WEB)?, from.elapsed());
     // Turns are exact, apart from the requests that are under way together.
     scene.is_due(0.02)?;

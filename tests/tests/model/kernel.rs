@@ -194,6 +194,9 @@ impl Datapath for Kernel {
         for id in 0..u16::try_from(ROOM.listeners).unwrap() {
             self.maps.execute(&Command::ResetListenerCounter(id)).unwrap();
         }
+        for id in 0..u16::try_from(ROOM.backends).unwrap() {
+            self.maps.execute(&Command::ResetBackendCounter(id)).unwrap();
+        }
     }
 
     fn execute(&mut self, command: &Command) {

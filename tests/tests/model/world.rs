@@ -310,7 +310,7 @@ fn model_pool(wanted: &Wanted, number: usize, pool: &Pool) -> model::Pool {
         protocol_port: 0,
         weight: Weight::constant(member.weight),
         backup: member.backup,
-        max_connection: Limit::constant(0),
+        max_connection: Limit::constant(wanted.most(*number)),
         server_id: None,
     };
     model::Pool {

@@ -21,7 +21,7 @@ use crate::{
 };
 
 const FILE: &str = "/etc/elb/backend.toml";
-const OTHER: &str = "192.0.2.77";
+pub(crate) const OTHER: &str = "192.0.2.77";
 
 #[test]
 fn a_backend_server_serves_what_its_file_says_until_the_purge() -> Result<()> {
@@ -104,7 +104,7 @@ fn write(host: &Host, lab: &Lab, vips: &[&str]) -> Result<()> {
     write_file(host, lab, FILE, vips)
 }
 
-fn write_file(host: &Host, lab: &Lab, file: &str, vips: &[&str]) -> Result<()> {
+pub(crate) fn write_file(host: &Host, lab: &Lab, file: &str, vips: &[&str]) -> Result<()> {
     let from = lab.lb_addrs(Family::V4);
     let text = format!(
         "vip = {vips:?}\nmode = \"ipip\"\nfrom = {:?}\ninterface = {:?}\n",
@@ -116,6 +116,6 @@ fn write_file(host: &Host, lab: &Lab, file: &str, vips: &[&str]) -> Result<()> {
 }
 
 /// Whether an address is on `lo`.
-fn has(host: &Host, address: &str) -> Result<bool> {
+pub(crate) fn has(host: &Host, address: &str) -> Result<bool> {
     Ok(host.run("ip", &["address", "show", "dev", "lo"])?.contains(&format!("{address}/32")))
 }

@@ -16,25 +16,30 @@ use elb_tests::{
     running::Running,
 };
 
-use crate::unit::Unit;
+use crate::{manager::BOOT, unit::Unit};
 
 pub(crate) const LIMIT: Duration = Duration::from_secs(60);
 
-/// Makes the root (`$0` is an empty folder), goes there, and stays. What was installed here before is not
-/// there, nor is what keeps services from being started. `systemctl` writes down what it is asked.
+/// Makes the root (`$0` is an empty folder), and goes there. What was installed here before is not there, nor is
+/// what keeps services from being started.
 const MAKE: &str = r#"
 mount -t tmpfs tmpfs "$0"
 mkdir "$0/changes" "$0/work" "$0/root"
 mount -t overlay overlay -o "lowerdir=/,upperdir=$0/changes,workdir=$0/work" "$0/root"
 cd "$0/root"
-mount --rbind /proc proc
 mount --rbind /sys sys
-mount --rbind /dev dev
+umount sys/fs/bpf || :
 mount -t bpf bpf sys/fs/bpf
 mount -t tmpfs tmpfs run
 mkdir -p run/systemd/system old
 rm -rf etc/elb usr/bin/elb var/lib/elb usr/sbin/policy-rc.d
 sed -i '/^elb:/d' etc/group etc/gshadow
+"#;
+
+/// Stays there. `systemctl` writes down what it is asked.
+const STAY: &str = r#"
+mount --rbind /proc proc
+mount --rbind /dev dev
 rm -f usr/bin/systemctl bin/systemctl
 printf '#!/bin/sh\ncase "$*" in *is-active*) exit 3 ;; esac\necho "$*" >> /run/asked\n' > usr/bin/systemctl
 chmod 755 usr/bin/systemctl
@@ -58,26 +63,43 @@ exec "$0" "$@"
 
 pub(crate) struct Host {
     /// Everything is gone with it.
-    holder: Running,
+    _holder: Running,
+    /// A process that is there, and which of its namespaces commands enter.
+    first: u32,
+    enter: &'static [&'static str],
     netns: NetNs,
     device: String,
 }
 
 impl Host {
     pub(crate) fn new(lab: &Lab, netns: &NetNs, device: &str) -> Result<Self> {
-        let folder = lab.files().join("host");
-        fs::create_dir(&folder)?;
-        let mut command = Command::new("unshare");
-        command.args(["--mount", "--propagation", "private", "sh", "-ec", MAKE]).arg(folder);
-        let mut holder = Running::start("the host's root", command)?;
+        let mut command = netns.command("unshare");
+        command.args(["--mount", "--propagation", "private", "sh", "-ec", &[MAKE, STAY].concat()]);
+        let mut holder = Running::start("the host's root", at(lab, command)?)?;
         holder.wait_said("ready", LIMIT)?;
-        Ok(Self { holder, netns: netns.clone(), device: device.to_owned() })
+        let (first, device) = (holder.id(), device.to_owned());
+        Ok(Self { _holder: holder, first, enter: &["--mount"], netns: netns.clone(), device })
+    }
+
+    /// With systemd itself as its first process.
+    pub(crate) fn booted(lab: &Lab, netns: &NetNs, device: &str, cgroup: &Path) -> Result<Self> {
+        let mut command = netns.command("unshare");
+        command.args(["--mount", "--propagation", "private", "--uts", "--ipc"]);
+        command.args(["--pid", "--fork", "--kill-child", "sh", "-ec", &[MAKE, BOOT].concat()]);
+        command.env("LAB_CGROUP", cgroup);
+        let mut holder = Running::start("the host's root", at(lab, command)?)?;
+        holder.wait_said("ready", LIMIT)?;
+        let said = holder.said()?;
+        let first = said.lines().find_map(|line| line.strip_prefix("ready "));
+        let first = first.context("no process")?.parse()?;
+        let enter = &["--mount", "--pid", "--uts", "--ipc", "--cgroup"];
+        Ok(Self { _holder: holder, first, enter, netns: netns.clone(), device: device.to_owned() })
     }
 
     /// A command that will run there.
     pub(crate) fn command(&self, program: &str, arguments: &[&str]) -> Command {
         let mut command = self.netns.command("nsenter");
-        command.arg(format!("--mount=/proc/{}/ns/mnt", self.holder.id()));
+        command.args(["--target", &self.first.to_string()]).args(self.enter);
         command.args(["--", program]).args(arguments);
         command.env("DEBIAN_FRONTEND", "noninteractive").env("LC_ALL", "C.UTF-8");
         command
@@ -125,7 +147,7 @@ impl Host {
 
     /// A file or folder as this process sees it.
     pub(crate) fn path(&self, path: &str) -> PathBuf {
-        Path::new("/proc").join(self.holder.id().to_string()).join("root").join(path)
+        Path::new("/proc").join(self.first.to_string()).join("root").join(path)
     }
 
     pub(crate) fn read(&self, path: &str) -> Result<String> {
@@ -137,4 +159,12 @@ impl Host {
     pub(crate) fn forwards(&self) -> Result<bool> {
         Ok(self.run("ip", &["link", "show", "dev", &*self.device])?.contains("prog/xdp"))
     }
+}
+
+/// Names the folder that it works in.
+fn at(lab: &Lab, mut command: Command) -> Result<Command> {
+    let folder = lab.files().join("host");
+    fs::create_dir(&folder)?;
+    command.arg(folder);
+    Ok(command)
 }

@@ -25,10 +25,10 @@ use crate::{
     unit::Unit,
 };
 
-const UNIT: &str = "usr/lib/systemd/system/elb.service";
+pub(crate) const UNIT: &str = "usr/lib/systemd/system/elb.service";
 
 /// Requests that must be answered in each phase.
-const SOME: usize = 500;
+pub(crate) const SOME: usize = 500;
 
 /// Packages that `cargo xtask test` makes: the second of a later version, whose maps have another number.
 pub(crate) fn package(variable: &str) -> Result<String> {
@@ -162,8 +162,14 @@ fn purge(host: &Host) -> Result<()> {
 
 /// With every path as the package has it.
 pub(crate) fn configuration(lab: &Lab) -> Result<String> {
-    let services = [("web", HTTP_PORT), ("echo", ECHO_PORT)];
-    let mut config = services.into_iter().fold(Config::new(lab), |config, (name, port)| {
+    configuration_of(lab, &[WEB, ("echo", ECHO_PORT)])
+}
+
+pub(crate) const WEB: (&str, u16) = ("web", HTTP_PORT);
+
+/// With these listeners.
+pub(crate) fn configuration_of(lab: &Lab, services: &[(&str, u16)]) -> Result<String> {
+    let mut config = services.iter().fold(Config::new(lab), |config, &(name, port)| {
         let pool = Pool::of(lab, name, Family::V4, Protocol::Tcp, port);
         config.balance(lab, Family::V4, port, pool.forwarding(Forwarding::Ipip))
     });
@@ -176,14 +182,18 @@ pub(crate) fn configuration(lab: &Lab) -> Result<String> {
 /// As the installed unit says; serves when this returns.
 pub(crate) fn start(host: &Host) -> Result<Running> {
     let mut agent = host.start(&Unit::new(host.read(UNIT)?))?;
-    let ready = wait_for("all members to serve", LIMIT, || {
+    all_serve(host).with_context(|| agent.said().unwrap_or_default())?;
+    agent.signal(Signal::SIGCONT).context("the agent ended")?;
+    Ok(agent)
+}
+
+/// Waits until all members do.
+pub(crate) fn all_serve(host: &Host) -> Result<()> {
+    wait_for("all members to serve", LIMIT, || {
         let shown = host.end("elb", &["status", "-o", "json"])?;
         let said = serde_json::from_str(&shown.printed).ok();
         Ok(said.filter(status::all_serve).map(drop))
-    });
-    ready.with_context(|| agent.said().unwrap_or_default())?;
-    agent.signal(Signal::SIGCONT).context("the agent ended")?;
-    Ok(agent)
+    })
 }
 
 pub(crate) fn stop(mut agent: Running) -> Result<()> {

@@ -4,6 +4,8 @@
 mod backend;
 mod host;
 mod life;
+mod manager;
 mod rpm;
+mod systemd;
 mod unit;
 mod units;

@@ -37,9 +37,9 @@ impl Unit {
 
     /// What it cannot write to otherwise.
     pub(crate) fn read_only(&self) -> &'static str {
-        match self.value("ProtectKernelTunables") {
-            Ok("yes") => "/ /run /dev /sys /proc",
-            _ => "/ /run /dev",
+        match self.value("ReadOnlyPaths") {
+            Ok(_) => "/ /run /dev /sys /proc",
+            Err(_) => "/ /run /dev",
         }
     }
 }

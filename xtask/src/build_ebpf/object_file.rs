@@ -1,6 +1,7 @@
-//! Counts the instructions in a BPF object.
+//! A BPF object: the instructions in it, and what of it is not loaded.
 
 use anyhow::{Context, Result};
+use object::build::elf::{Builder, SectionData};
 use object::elf::{FileHeader64, SHF_EXECINSTR};
 use object::read::elf::{FileHeader, SectionHeader};
 use object::{Endianness, elf};
@@ -35,6 +36,27 @@ pub(crate) fn code(object: &[u8]) -> Result<Vec<Code>> {
     Ok(code)
 }
 
+/// The object without DWARF. Loaders and the kernel read types and lines from `.BTF` and `.BTF.ext`, which LLVM
+/// derives from the same information, and which stay.
+pub(crate) fn without_dwarf(object: &[u8]) -> Result<Vec<u8>> {
+    let mut builder = Builder::read(object)?;
+    for section in &mut builder.sections {
+        let name = section.name.as_slice();
+        section.delete = name.strip_prefix(b".rel").unwrap_or(name).starts_with(b".debug_");
+    }
+    // LLVM writes names of sections and of symbols into one table, the builder two.
+    let is_of_names = |data: &SectionData<'_>| matches!(data, SectionData::SectionString);
+    if !builder.sections.iter().any(|section| is_of_names(&section.data)) {
+        let names = builder.sections.add();
+        names.name = ".shstrtab".into();
+        names.sh_type = elf::SHT_STRTAB;
+        names.data = SectionData::SectionString;
+    }
+    let mut kept = Vec::new();
+    builder.write(&mut kept)?;
+    Ok(kept)
+}
+
 #[cfg(test)]
 mod tests {
     use object::write::Object;
@@ -65,6 +87,27 @@ mod tests {
         let expected = [("xdp", 3), ("subprograms", 2)]
             .map(|(section, instructions)| Code { section: section.to_owned(), instructions });
         assert_eq!(code(&object).unwrap(), expected);
+    }
+
+    #[test]
+    fn dwarf_is_taken_away_and_nothing_else() {
+        let kept = [
+            ("xdp", SectionKind::Text, 24),
+            (".BTF", SectionKind::Other, 8),
+            (".BTF.ext", SectionKind::Other, 8),
+        ];
+        let dwarf =
+            [(".debug_info", SectionKind::Debug, 64), (".rel.debug_info", SectionKind::Other, 16)];
+        let object =
+            object_with(Architecture::Bpf, &[&dwarf[..1], &kept[..], &dwarf[1..]].concat());
+        let stripped = without_dwarf(&object).unwrap();
+        assert_eq!(code(&stripped).unwrap(), code(&object).unwrap());
+        let builder = Builder::read(&*stripped).unwrap();
+        let names: Vec<_> =
+            builder.sections.iter().map(|section| section.name.to_string()).collect();
+        let has = |name: &&str| names.iter().any(|found| found == name);
+        assert!(kept.iter().all(|(name, ..)| has(name)), "{names:?}");
+        assert!(!dwarf.iter().any(|(name, ..)| has(name)), "{names:?}");
     }
 
     #[test]

@@ -114,7 +114,7 @@ impl Core {
             + self.host.owned.taken().len()
             + self.faults.idle_tasks.len();
         let map = serving.left_out.len() + self.faults.trouble.all().count();
-        let [unhealthy, recovered, in_service, in_reserve, fallback, fallback_over] =
+        let [unhealthy, recovered, in_service, in_reserve, rises, risen, fallback, fallback_over] =
             metering.events;
         AgentFigures {
             adopted: self.host.object.adopted,
@@ -141,6 +141,8 @@ impl Core {
                 ("recovered", recovered),
                 ("in_service", in_service),
                 ("in_reserve", in_reserve),
+                ("slow_start", rises),
+                ("slow_start_over", risen),
                 ("fallback", fallback),
                 ("fallback_over", fallback_over),
             ],

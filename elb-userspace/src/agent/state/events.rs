@@ -196,6 +196,8 @@ fn log_member(event: &MemberEvent) {
         EventKind::Recovered => OperatingStatus::Online,
         EventKind::InService
         | EventKind::InReserve
+        | EventKind::SlowStart
+        | EventKind::SlowStartOver
         | EventKind::Fallback
         | EventKind::FallbackOver => *from,
     };
@@ -204,7 +206,11 @@ fn log_member(event: &MemberEvent) {
             event_id, pool, member, %address, port, %from, %to, lasted, code, reason,
             "a member {}", done(event.event)
         ),
-        EventKind::Recovered | EventKind::InReserve | EventKind::FallbackOver => tracing::info!(
+        EventKind::Recovered
+        | EventKind::InReserve
+        | EventKind::SlowStart
+        | EventKind::SlowStartOver
+        | EventKind::FallbackOver => tracing::info!(
             event_id, pool, member, %address, port, %from, %to, lasted, code, reason,
             "a member {}", done(event.event)
         ),
@@ -217,6 +223,8 @@ const fn done(event: EventKind) -> &'static str {
         EventKind::Recovered => "recovered",
         EventKind::InService => "in reserve takes new connections",
         EventKind::InReserve => "is in reserve again",
+        EventKind::SlowStart => "begins to rise to its share of new connections",
+        EventKind::SlowStartOver => "has all of its share of new connections",
         EventKind::Fallback => {
             "the fallback pool serves the listener: too few members of its default pool take new connections"
         }

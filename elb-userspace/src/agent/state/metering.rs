@@ -32,7 +32,7 @@ pub(in crate::agent) struct Metering {
     pub(in crate::agent) publications: Histogram,
     pub(in crate::agent) ring_builds: Histogram,
     /// Members that turned unhealthy, that recovered, and backup members in service and in reserve again.
-    pub(in crate::agent) events: [u64; 6],
+    pub(in crate::agent) events: [u64; 8],
 }
 
 impl Default for Metering {
@@ -48,7 +48,7 @@ impl Default for Metering {
             verdicts: Histogram::new(PUBLISH_ENDS),
             publications: Histogram::new(PUBLISH_ENDS),
             ring_builds: Histogram::new(PUBLISH_ENDS),
-            events: [0; 6],
+            events: [0; 8],
         }
     }
 }
@@ -96,8 +96,10 @@ impl Metering {
             EventKind::Recovered => self.events[1] += 1,
             EventKind::InService => self.events[2] += 1,
             EventKind::InReserve => self.events[3] += 1,
-            EventKind::Fallback => self.events[4] += 1,
-            EventKind::FallbackOver => self.events[5] += 1,
+            EventKind::SlowStart => self.events[4] += 1,
+            EventKind::SlowStartOver => self.events[5] += 1,
+            EventKind::Fallback => self.events[6] += 1,
+            EventKind::FallbackOver => self.events[7] += 1,
         }
     }
 

@@ -76,6 +76,8 @@ impl Webhooks {
             EventKind::Recovered => NotifiedEvent::Recovered,
             EventKind::InService => NotifiedEvent::InService,
             EventKind::InReserve => NotifiedEvent::InReserve,
+            EventKind::SlowStart => NotifiedEvent::SlowStart,
+            EventKind::SlowStartOver => NotifiedEvent::SlowStartOver,
             EventKind::Fallback => NotifiedEvent::Fallback,
             EventKind::FallbackOver => NotifiedEvent::FallbackOver,
         };

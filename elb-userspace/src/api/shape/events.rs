@@ -89,7 +89,7 @@ pub enum ListenerEventKind {
     FallbackOver,
 }
 
-/// The verdict on a member changed, or whether a backup member is needed.
+/// The verdict on a member changed, or whether a backup member is needed, or a slow start began or ended.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct MemberEvent {
     /// When, RFC 3339, UTC, milliseconds.
@@ -97,13 +97,13 @@ pub struct MemberEvent {
     /// What happened.
     pub event: EventKind,
     /// The same by the name that SYS.ELB events have: healthCheckUnhealthy, healthCheckRecovery, and two of
-    /// backup members; none of an event that an agent of an earlier version remembered.
+    /// backup members and of slow start each; none of an event that an agent of an earlier version remembered.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub event_id: Option<String>,
     /// The member.
     #[serde(flatten)]
     pub member: MemberRef,
-    /// What it was before; of a backup member, what it is.
+    /// What it was before; of a backup member and of a slow start, what it is.
     pub from: OperatingStatus,
     /// For how many seconds.
     pub lasted: u64,
@@ -125,6 +125,10 @@ pub enum EventKind {
     InService,
     /// The backup member is in reserve again.
     InReserve,
+    /// The member begins to rise to its share of the new connections.
+    SlowStart,
+    /// It has all of its share.
+    SlowStartOver,
     /// The fallback pool serves a listener.
     #[serde(skip)]
     Fallback,
@@ -141,6 +145,8 @@ impl EventKind {
             Self::Recovered => "healthCheckRecovery",
             Self::InService => "backupMemberInService",
             Self::InReserve => "backupMemberInReserve",
+            Self::SlowStart => "memberSlowStart",
+            Self::SlowStartOver => "memberSlowStartOver",
             Self::Fallback => "listenerFallback",
             Self::FallbackOver => "listenerFallbackOver",
         }
@@ -154,6 +160,8 @@ impl fmt::Display for EventKind {
             Self::Recovered => "recovered",
             Self::InService => "in_service",
             Self::InReserve => "in_reserve",
+            Self::SlowStart => "slow_start",
+            Self::SlowStartOver => "slow_start_over",
             Self::Fallback => "fallback",
             Self::FallbackOver => "fallback_over",
         })

@@ -150,7 +150,11 @@ fn of_listener(one: &ListenerEvent) -> Row {
 const fn tone_of(event: EventKind) -> Tone {
     match event {
         EventKind::Unhealthy | EventKind::InService | EventKind::Fallback => Tone::Bad,
-        EventKind::Recovered | EventKind::InReserve | EventKind::FallbackOver => Tone::Good,
+        EventKind::Recovered
+        | EventKind::InReserve
+        | EventKind::SlowStart
+        | EventKind::SlowStartOver
+        | EventKind::FallbackOver => Tone::Good,
     }
 }
 

@@ -79,6 +79,12 @@ impl Reconciler {
         }
     }
 
+    /// The members of a pool that are in its ring, by their numbers, and whether they have all of their share.
+    pub fn share_in_full(&self, pool: &Pool) -> impl Iterator<Item = (u16, bool)> {
+        let published = self.published.get(&pool.id).into_iter();
+        published.flat_map(|ring| ring.risen()).map(|(id, risen)| (id, risen == Risen::FULL))
+    }
+
     /// The members of a pool that rise, by their numbers, as its ring has it `now`.
     pub fn rising(&self, pool: &Pool, now: u32) -> BTreeMap<u16, Rising> {
         let since = |member: &AssignedMember| match member.ascent {

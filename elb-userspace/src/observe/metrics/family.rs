@@ -196,7 +196,7 @@ families! {
         SFLOW_LOST Counter "elb_sflow_lost" "" ["cause"]
             "Those that were not: beyond what the kernel writes down in a second or without room there, refused packets beyond discards_per_second, or not sent by this host, or refused by the collector's.";
         EVENTS Counter "elb_events" "" ["kind"]
-            "Events as elb events shows them, since the agent started: unhealthy, recovered, in_service and in_reserve of backup members, and fallback and fallback_over of listeners.";
+            "Events as elb events shows them, since the agent started: unhealthy, recovered, in_service and in_reserve of backup members, slow_start and slow_start_over of members that rise to their share, and fallback and fallback_over of listeners.";
         LOG_MESSAGES Counter "elb_log_messages" "" ["level"]
             "Lines that the agent logged, since it started.";
         LOG_LOST Counter "elb_log_lost_messages" "" []

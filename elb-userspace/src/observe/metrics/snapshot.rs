@@ -78,7 +78,7 @@ pub struct AgentFigures {
     /// Samples by sFlow.
     pub sflow: SflowFigures,
     /// Events, by kind.
-    pub events: [(&'static str, u64); 6],
+    pub events: [(&'static str, u64); 8],
     /// Lines of the log, by level.
     pub logged: [(&'static str, u64); 4],
     /// Lines that were lost.

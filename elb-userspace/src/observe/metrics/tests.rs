@@ -97,6 +97,8 @@ fn agent() -> AgentFigures {
             ("recovered", 0),
             ("in_service", 2),
             ("in_reserve", 0),
+            ("slow_start", 4),
+            ("slow_start_over", 3),
             ("fallback", 3),
             ("fallback_over", 2),
         ],
