@@ -60,7 +60,7 @@ pub(super) fn shares<F: Family, P: Packet, T: Tables>(
     let port = record.translation().port;
     let port = if port.raw() == 0 { destination } else { port };
     let member = F::from_record(&record.address);
-    // Without a record no answer is translated, and nothing is to be told apart.
+    // Without a record no answer is translated, and there is nothing to distinguish.
     let Some(reply) = F::reply(tables, member, port, ip.protocol) else { return Ok(()) };
     let now = tables.now();
     let vip = F::to_record(ip.destination);

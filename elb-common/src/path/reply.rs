@@ -175,8 +175,8 @@ fn known<F: Family>(exception: &Exception, member: Member<F::Addr>) -> Known<'_>
     }
 }
 
-/// Whether the frame came the way that the member's packets come. Otherwise anybody could send with a virtual
-/// address as sender through us.
+/// Whether the frame came the way that the member's packets come. Otherwise any host could send through us
+/// with a virtual address as its sender.
 #[inline(always)]
 fn is_from_member<P: Packet>(packet: &P, link: &Link, reply: &Reply) -> bool {
     reply.ifindex == packet.ingress()

@@ -49,7 +49,7 @@ impl Reconciler {
         }
     }
 
-    /// Packets to an endpoint that several listeners share are told apart.
+    /// Which listener a packet came by is noted where several share the member's endpoint.
     pub(super) fn mark_shared(desired: &mut Desired) {
         let is_shared =
             |(_, reply): &(&ListenerKey, &Reply)| reply.flags & reply_flags::SHARED != 0;
