@@ -5,67 +5,20 @@
 //! One for UDP does not: a server that takes datagrams at any address has none yet when the kernel chooses the
 //! route, and the kernel asks no second time.
 
-mod found;
-mod rule;
-
 use std::net::{IpAddr, Ipv4Addr};
 
 use rtnetlink::packet_route::route::{RouteAttribute, RouteMessage};
 use rtnetlink::packet_route::rule::RuleMessage;
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
 
-use self::found::{Found, gateways, route_by, writable};
-pub use self::rule::AnswerRule;
-use self::rule::read;
 use super::BackendError;
+use super::answer_routes::{Found, gateways, route_by, writable};
+use super::answer_rule::{AnswerRule, read};
 use super::plan::Host;
 use super::report::Step;
 use super::service_port::ServicePort;
+use super::wanted_answers::Answers;
 use crate::kernel::net::links::{ANSWERS_TABLE as TABLE, Address, Link, Netlink};
 use crate::model::ipgroup::Cidr;
-
-/// Which answers go through which load balancer.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Answers {
-    /// The load balancer's address: one of each version of IP that clients have.
-    pub via: Vec<IpAddr>,
-    /// The ports that answers come from.
-    pub ports: Vec<ServicePort>,
-}
-
-impl Answers {
-    /// What is to be after a command, given what is set up: in addition to that, or in its place.
-    pub(super) fn next(before: Option<&Self>, given: &Self, in_place: bool) -> Self {
-        let mut next = before.filter(|_| !in_place).cloned().unwrap_or_default();
-        next.via.retain(|one| given.via.iter().all(|via| via.is_ipv4() != one.is_ipv4()));
-        next.via.extend(&given.via);
-        next.via.sort_unstable();
-        let new = given.ports.iter().filter(|port| !next.ports.contains(port));
-        let new: Vec<ServicePort> = new.copied().collect();
-        next.ports.extend(new);
-        next
-    }
-
-    /// Whether answers of a port are among them.
-    pub(crate) fn lead(&self, port: ServicePort) -> bool {
-        let covers = |one: &ServicePort| {
-            let ends = [port.ports.start_port(), port.ports.end_port()];
-            one.protocol == port.protocol && ends.iter().all(|end| one.ports.contains(*end))
-        };
-        self.ports.iter().any(covers)
-    }
-
-    /// Whether there are none.
-    pub(super) fn is_empty(&self) -> bool {
-        self.via.is_empty()
-    }
-
-    fn via(&self, v6: bool) -> Option<IpAddr> {
-        self.via.iter().copied().find(|via| via.is_ipv6() == v6)
-    }
-}
 
 /// Fails where an address cannot be the next hop of answers.
 pub(super) fn check(via: &[IpAddr]) -> Result<(), BackendError> {
@@ -351,39 +304,6 @@ impl AnswerUndo {
     }
 }
 
-/// Why answers do not go where a set-up says; none: they do.
-pub(super) fn fault(netlink: &Netlink, answers: &Answers) -> Result<Option<String>, BackendError> {
-    for via in &answers.via {
-        let found = Found::look(netlink, via.is_ipv6())?;
-        let by_rule = |port: &ServicePort| {
-            let is_for = |rule: &RuleMessage| read(rule).is_some_and(|rule| rule.port == *port);
-            found.gateway() == Some(*via) && found.rules.iter().any(is_for)
-        };
-        let lost = answers.ports.iter().find(|port| !by_rule(port));
-        if found.leads_to(*via) && (found.rules.is_empty() || lost.is_none()) {
-            continue;
-        }
-        let what = match lost {
-            None if !answers.ports.is_empty() => continue,
-            None => format!("the default route does not lead to {via} any more"),
-            Some(port) if found.gateway() != Some(*via) => {
-                format!(
-                    "answers of {port} do not go through {via}: the route of table {TABLE} is gone"
-                )
-            }
-            Some(port) => {
-                format!("answers of {port} do not go through {via}: the rule for them is gone")
-            }
-        };
-        return Ok(Some(format!(
-            "{what}, as after an interface went down or systemd-networkd restarted \
-             (ManageForeignRoutes=no and ManageForeignRoutingPolicyRules=no in networkd.conf keep them): run \
-             `elb backend up` again"
-        )));
-    }
-    Ok(None)
-}
-
 /// Whether `other` is in the network of an address.
 fn covers(address: IpAddr, prefix: u8, other: IpAddr) -> bool {
     let network = Cidr::of(address, prefix);
@@ -393,19 +313,6 @@ fn covers(address: IpAddr, prefix: u8, other: IpAddr) -> bool {
 /// Whether an address counts on its link only.
 fn is_of_link(ip: IpAddr) -> bool {
     matches!(ip, IpAddr::V6(v6) if v6.is_unicast_link_local())
-}
-
-/// The next hops of the default routes, of both versions of IP.
-pub(super) fn default_gateways() -> Result<Vec<IpAddr>, BackendError> {
-    let netlink = Netlink::open()?;
-    let of = |v6| Found::look(&netlink, v6).map(|found| found.default);
-    Ok([of(false)?, of(true)?].concat())
-}
-
-/// Whether a set-up's rules are there.
-pub(super) fn have_rules(netlink: &Netlink) -> bool {
-    let any = |v6| Found::look(netlink, v6).is_ok_and(|found| !found.rules.is_empty());
-    any(false) || any(true)
 }
 
 /// The interface that an address is a neighbour on.

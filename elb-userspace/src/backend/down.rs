@@ -3,12 +3,12 @@
 use std::net::IpAddr;
 use std::path::PathBuf;
 
-use super::answers::{self, Answers};
+use super::answers;
 use super::decap::{Pins, Vips};
 use super::mss::ClientRoute;
 use super::plan::{self, Host};
 use super::state::{Changed, State, StateFile, Vip, network_namespace};
-use super::{BackendError, BackendReport, Mode, ServicePort, Step, SysctlKey, privilege};
+use super::{Answers, BackendError, BackendReport, Mode, ServicePort, Step, SysctlKey, privilege};
 
 /// What to undo.
 #[derive(Clone, Debug)]

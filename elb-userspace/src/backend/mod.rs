@@ -22,6 +22,8 @@
 //! What was changed is in a state file, so that [`down`] restores what was there before. One pin
 //! directory is one set-up; a host needs one, however many interfaces and addresses it has.
 
+mod answer_routes;
+mod answer_rule;
 mod answers;
 mod causes;
 mod decap;
@@ -36,6 +38,7 @@ mod sources;
 mod state;
 mod status;
 mod sysctl;
+mod wanted_answers;
 
 mod down;
 mod up;
@@ -52,7 +55,7 @@ use serde::{Deserialize, Serialize};
 use crate::kernel::net::links::Netlink;
 use crate::model::ipgroup::Cidr;
 
-pub use answers::{AnswerRule, Answers};
+pub use answer_rule::AnswerRule;
 pub use down::{Down, Which, down};
 pub use error::BackendError;
 pub use recorded::{Recorded, recorded, settings, xdp_program};
@@ -63,6 +66,7 @@ pub use state::StateError;
 pub use status::{BackendStatus, Count, status};
 pub use sysctl::{Sysctl, SysctlKey, WantedSysctl};
 pub use up::{up, up_only};
+pub use wanted_answers::Answers;
 
 /// Where the pins are, unless said otherwise.
 pub const PIN_DIR: &str = "/sys/fs/bpf/elb-backend";
@@ -177,7 +181,7 @@ pub fn interface_to(via: IpAddr) -> Result<String, BackendError> {
 /// # Errors
 /// Netlink does not work.
 pub fn default_gateways() -> Result<Vec<IpAddr>, BackendError> {
-    answers::default_gateways()
+    answer_routes::default_gateways()
 }
 
 /// The interface of the default route: of IPv4, else of IPv6; of several, the preferred one.

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
-use super::answers;
+use super::answer_rule;
 use super::state::State;
 use super::{BackendError, StateError};
 use crate::kernel::net::links::{Address, Link, Netlink};
@@ -59,7 +59,7 @@ impl Host {
     pub(super) fn refuse_next_to(&self, others: &[State]) -> Result<(), BackendError> {
         let alive = |other: &&State| {
             other.vips.iter().any(|vip| vip.added && self.has_on_loopback(vip.address))
-                || other.answers.is_some() && answers::have_rules(&self.netlink)
+                || other.answers.is_some() && answer_rule::have_rules(&self.netlink)
         };
         match others.iter().find(alive) {
             Some(other) => Err(BackendError::Other(other.pin_dir.clone())),

@@ -6,7 +6,7 @@ use std::path::Path;
 use super::decap::{self, Pins, Vips};
 use super::sources::Sources;
 use super::sysctl::{self, Sysctl, WantedSysctl};
-use super::{Answers, BackendError, Mode, StateError, answers, plan, state};
+use super::{Answers, BackendError, Mode, StateError, answer_routes, plan, state};
 use crate::kernel::net::links::Netlink;
 use crate::model::ipgroup::Cidr;
 
@@ -48,7 +48,7 @@ pub fn recorded(pin_dir: &Path, state_dir: &Path) -> Result<Recorded, BackendErr
         answers_fault: None,
     };
     if let Some(answers) = state.answers {
-        recorded.answers_fault = answers::fault(&Netlink::open()?, &answers)?;
+        recorded.answers_fault = answer_routes::fault(&Netlink::open()?, &answers)?;
         recorded.answers = Some(answers);
     }
     let pins = Pins::of_any_version(&pin_dir);

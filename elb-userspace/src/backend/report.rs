@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::AttachedMode;
-use super::answers::AnswerRule;
+use super::answer_rule::AnswerRule;
 use super::service_port::ServicePort;
 use super::status::shown;
 use super::sysctl::Sysctl;

@@ -11,9 +11,9 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::AttachedMode;
-use super::answers::Answers;
 use super::mss::Advertised;
 use super::sysctl::{Sysctl, SysctlKey};
+use super::wanted_answers::Answers;
 use crate::kernel::replace::replace;
 
 /// Why the state file cannot be used.

@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use super::decap::{Pins, Vips, counted};
 use super::sources::{Sources, is_any_source};
-use super::{Answers, BackendError, answers, mss, plan, state};
+use super::{Answers, BackendError, answer_routes, mss, plan, state};
 use crate::kernel::net::links::Netlink;
 use crate::model::ipgroup::Cidr;
 
@@ -82,7 +82,7 @@ pub fn status(pin_dir: &Path, state_dir: &Path) -> Result<Option<BackendStatus>,
     status.problems = problems(&status, pins.have_maps());
     let netlink = Netlink::open()?;
     if let Some(answers) = &status.answers {
-        status.problems.extend(answers::fault(&netlink, answers)?);
+        status.problems.extend(answer_routes::fault(&netlink, answers)?);
     }
     if let Some(mss) = state.mss {
         let forgotten = mss::forgotten(&netlink, &status.vips, mss)?;

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use super::answers::{self, AnswerPlan, AnswerUndo, Answers};
+use super::answers::{self, AnswerPlan, AnswerUndo};
 use super::decap::{AttachOutcome, Decap, Pins, Vips};
 use super::mss::{self, Advertised, ClientRoute};
 use super::plan::{self, Host};
@@ -10,8 +10,8 @@ use super::sources::{self, Sources};
 use super::state::{Changed, Interface, State, StateFile, Vip, network_namespace};
 use super::sysctl::{self, Sysctl, WantedSysctl};
 use super::{
-    Attach, AttachedMode, BackendError, BackendReport, Down, Mode, Setup, Step, Which, down,
-    privilege, recorded,
+    Answers, Attach, AttachedMode, BackendError, BackendReport, Down, Mode, Setup, Step, Which,
+    down, privilege, recorded,
 };
 use crate::kernel::net::links::Link;
 use crate::model::ipgroup::Cidr;

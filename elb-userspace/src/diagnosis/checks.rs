@@ -141,6 +141,7 @@ fn seen(evidence: &Evidence, check: Check) -> Option<&Finding> {
             | Check::HostsDeny
             | Check::VirtualAddress
             | Check::Decapsulation
+            | Check::ReturnPath
             | Check::Sysctls
     );
     let said = evidence.inspection.as_ref().filter(|_| about_host)?.finding(check)?;

@@ -16,6 +16,7 @@ mod listening;
 mod load;
 mod mtu;
 mod own;
+mod return_path;
 mod reverse_path;
 mod route;
 mod sysctls;
@@ -104,7 +105,7 @@ pub fn inspect(asked: &InspectRequest, place: &BackendDirectories) -> Inspection
 
 type Judge = fn(&InspectRequest, &Facts) -> Vec<Part>;
 
-const CHECKS: [(Check, Judge); 9] = [
+const CHECKS: [(Check, Judge); 10] = [
     (Check::Listening, listening::check),
     (Check::Firewall, firewall::check),
     (Check::Route, route::check),
@@ -112,6 +113,7 @@ const CHECKS: [(Check, Judge); 9] = [
     (Check::HostsDeny, hosts_deny::check),
     (Check::VirtualAddress, virtual_address::check),
     (Check::Decapsulation, decapsulation::check),
+    (Check::ReturnPath, return_path::check),
     (Check::Sysctls, sysctls::check),
     (Check::Mtu, mtu::check),
 ];

@@ -49,7 +49,7 @@ fn answers_that_take_another_route() -> Result<()> {
     is_named(&named, "return-path", "past this load balancer");
     assert_eq!(named.outcome("virtual-address"), "not-applicable");
     let asked = scene.diagnose_with_host(1)?;
-    is_named(&asked, "route", "not back through the load balancer 10.0.0.2");
+    is_named(&asked, "return-path", "not back through the load balancer 10.0.0.2");
     scene.follow(1, &asked, &[])?;
     served()?;
     Ok(())

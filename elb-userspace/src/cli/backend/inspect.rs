@@ -24,6 +24,7 @@ Examples:
   elb backend inspect --port 80 --from 10.0.0.2
   elb backend inspect --port 53 --protocol udp --from 10.0.0.2 --from fd00::2
   elb backend inspect --port 80 --from 10.0.0.2 --vip 192.0.2.10 --mode ipip
+  elb backend inspect --port 8080 --from 10.0.0.2 --mode nat
   elb backend inspect --client 203.0.113.7
   elb backend inspect --port 80 --from 10.0.0.2 -o json | jq -r '.report.findings[].fix // empty'
 

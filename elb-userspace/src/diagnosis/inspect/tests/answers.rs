@@ -3,7 +3,7 @@
 use super::*;
 use crate::backend::{Answers, Mode};
 
-/// What the check of routes says of a host that a pool with translation has as its member.
+/// What is said of the way of answers on a host that a pool with translation has as its member.
 fn answers_go(change: impl FnOnce(&mut Facts)) -> (Outcome, String, Option<String>) {
     let report = conclude_with(|asked, facts| {
         asked.mode = Some(Mode::Nat);
@@ -11,7 +11,7 @@ fn answers_go(change: impl FnOnce(&mut Facts)) -> (Outcome, String, Option<Strin
     });
     assert_eq!(finding_of(&report, Check::VirtualAddress).0, Outcome::NotApplicable);
     assert_eq!(finding_of(&report, Check::Decapsulation).0, Outcome::NotApplicable);
-    let (outcome, evidence, fix) = finding_of(&report, Check::Route);
+    let (outcome, evidence, fix) = finding_of(&report, Check::ReturnPath);
     (outcome, evidence.to_owned(), fix.map(str::to_owned))
 }
 

@@ -10,8 +10,10 @@ use rtnetlink::RouteMessageBuilder;
 use rtnetlink::packet_route::route::{RouteAddress, RouteAttribute, RouteHeader, RouteMessage};
 use rtnetlink::packet_route::rule::{RuleAttribute, RuleMessage};
 
-use super::rule::AnswerRule;
-use crate::backend::BackendError;
+use super::BackendError;
+use super::answer_rule::{AnswerRule, read};
+use super::service_port::ServicePort;
+use super::wanted_answers::Answers;
 use crate::kernel::net::links::{ANSWERS_TABLE as TABLE, Netlink};
 
 /// What the kernel has for answers of one version of IP.
@@ -108,4 +110,44 @@ pub(super) fn writable(mut route: RouteMessage) -> RouteMessage {
     route.header.flags = Default::default();
     route.attributes.retain(|attribute| !matches!(attribute, RouteAttribute::CacheInfo(_)));
     route
+}
+
+/// Why answers do not go where a set-up says; none: they do.
+pub(super) fn fault(netlink: &Netlink, answers: &Answers) -> Result<Option<String>, BackendError> {
+    for via in &answers.via {
+        let found = Found::look(netlink, via.is_ipv6())?;
+        let by_rule = |port: &ServicePort| {
+            let is_for = |rule: &RuleMessage| read(rule).is_some_and(|rule| rule.port == *port);
+            found.gateway() == Some(*via) && found.rules.iter().any(is_for)
+        };
+        let lost = answers.ports.iter().find(|port| !by_rule(port));
+        if found.leads_to(*via) && (found.rules.is_empty() || lost.is_none()) {
+            continue;
+        }
+        let what = match lost {
+            None if !answers.ports.is_empty() => continue,
+            None => format!("the default route does not lead to {via} any more"),
+            Some(port) if found.gateway() != Some(*via) => {
+                format!(
+                    "answers of {port} do not go through {via}: the route of table {TABLE} is gone"
+                )
+            }
+            Some(port) => {
+                format!("answers of {port} do not go through {via}: the rule for them is gone")
+            }
+        };
+        return Ok(Some(format!(
+            "{what}, as after an interface went down or systemd-networkd restarted \
+             (ManageForeignRoutes=no and ManageForeignRoutingPolicyRules=no in networkd.conf keep them): run \
+             `elb backend up` again"
+        )));
+    }
+    Ok(None)
+}
+
+/// The next hops of the default routes, of both versions of IP.
+pub(super) fn default_gateways() -> Result<Vec<IpAddr>, BackendError> {
+    let netlink = Netlink::open()?;
+    let of = |v6| Found::look(&netlink, v6).map(|found| found.default);
+    Ok([of(false)?, of(true)?].concat())
 }

@@ -13,8 +13,8 @@ use rtnetlink::packet_route::rule::{RuleAction, RuleAttribute, RuleMessage, Rule
 use schemars::JsonSchema;
 use serde::{Serialize, Serializer};
 
-use crate::backend::service_port::{PortText, ServicePort};
-use crate::kernel::net::links::ANSWERS_TABLE as TABLE;
+use super::service_port::{PortText, ServicePort};
+use crate::kernel::net::links::{ANSWERS_TABLE as TABLE, Netlink};
 use crate::model::port_range::PortRange;
 use crate::model::transport::TransportProtocol;
 
@@ -119,4 +119,14 @@ pub(super) fn read(message: &RuleMessage) -> Option<AnswerRule> {
     let (protocol, ports) = (protocol?, ports?);
     let ports = PortRange::new(ports.start, ports.end).ok()?;
     Some(AnswerRule { is_v6, source, port: ServicePort { protocol, ports } })
+}
+
+/// Whether a set-up's rules are there.
+pub(super) fn have_rules(netlink: &Netlink) -> bool {
+    let ours = RuleAttribute::Table(TABLE);
+    let any = |v6| {
+        let rules = netlink.rules(v6).unwrap_or_default();
+        rules.iter().any(|rule| rule.attributes.contains(&ours))
+    };
+    any(false) || any(true)
 }

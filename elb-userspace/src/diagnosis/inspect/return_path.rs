@@ -2,16 +2,20 @@
 
 use std::net::IpAddr;
 
+use super::asked::InspectRequest;
+use super::facts::{Facts, Route};
+use super::parts::Part;
 use crate::backend::{Mode, ServicePort};
-use crate::diagnosis::inspect::asked::InspectRequest;
-use crate::diagnosis::inspect::facts::{Facts, Route};
-use crate::diagnosis::inspect::parts::Part;
 
 pub(super) fn check(asked: &InspectRequest, facts: &Facts) -> Vec<Part> {
     if asked.mode != Some(Mode::Nat) {
-        return Vec::new();
+        return vec![Part::not_applicable("answers go to clients directly")];
     }
-    asked.to.iter().filter_map(|to| judge(*to, asked, facts)).collect()
+    let parts: Vec<Part> = asked.to.iter().filter_map(|to| judge(*to, asked, facts)).collect();
+    if parts.is_empty() {
+        return vec![Part::unknown("name the load balancer's address with --from")];
+    }
+    parts
 }
 
 fn judge(to: IpAddr, asked: &InspectRequest, facts: &Facts) -> Option<Part> {
