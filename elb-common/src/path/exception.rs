@@ -70,7 +70,7 @@ pub(super) fn shares<F: Family, P: Packet, T: Tables>(
     match F::exception(tables, &key).filter(|known| known.is_live(now)) {
         None if is_default(reply, &wanted) => return Ok(()),
         Some(known) if known.says(&wanted) && !changes(&known, &wanted, opens) => return Ok(()),
-        Some(known) if !known.says(&wanted) && !(opens && known.gives_way(now)) => {
+        Some(known) if !(known.says(&wanted) || opens && known.gives_way(now)) => {
             return Err(Stop(Reason::TupleClash));
         }
         _ => {}

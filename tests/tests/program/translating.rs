@@ -117,7 +117,12 @@ fn forward_in_both_versions() {
             ),
         ]);
     }
-    cases.extend([
+    check(cases);
+}
+
+#[test]
+fn forward_with_what_one_version_has() {
+    check(vec![
         Case(
             "no checksum stays none",
             without_checksum(asks_udp(V4, b"q")).frame(),
@@ -135,7 +140,6 @@ fn forward_in_both_versions() {
             To(backend(V6)),
         ),
     ]);
-    check(cases);
 }
 
 #[test]
@@ -182,7 +186,12 @@ fn back_in_both_versions() {
             ),
         ]);
     }
-    cases.extend([
+    check(cases);
+}
+
+#[test]
+fn back_with_what_one_version_has() {
+    check(vec![
         Case(
             "no checksum stays none",
             from_member(&without_checksum(answers_udp(V4, client::FAR, b"q"))),
@@ -201,7 +210,6 @@ fn back_in_both_versions() {
             BackElsewhere(backend(V6)),
         ),
     ]);
-    check(cases);
 }
 
 /// What comes from a member's address, and is no answer of it.
