@@ -45,6 +45,9 @@ pub struct WantedSysctl {
     pub to: i32,
 }
 
+/// The value that is enough, for the one that is there.
+type Enough = fn(i32) -> i32;
+
 /// What must be set for packets to IPv4 addresses of `lo` that come in by `interface`, with `nat` for those
 /// of clients to its own address; `read` returns what is.
 ///
@@ -57,7 +60,7 @@ pub(super) fn plan(
 ) -> Result<Vec<WantedSysctl>, BackendError> {
     let mut wanted = Vec::new();
     let sysctl = |interface: &str, key| Sysctl { interface: interface.to_owned(), key };
-    let quiet: [(_, fn(i32) -> i32); 2] =
+    let quiet: [(SysctlKey, Enough); 2] =
         [(SysctlKey::ArpIgnore, ignores), (SysctlKey::ArpAnnounce, announces)];
     let quiet = if mode == Mode::Nat { &[] } else { quiet.as_slice() };
     for &(key, enough) in quiet {

@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 
 use super::asked::InspectRequest;
 use super::facts::{Defaults, Facts, Known, Network, Route};
-use crate::backend::{self, Mode, PIN_DIR, STATE_DIR};
+use crate::backend::{self, Mode, PIN_DIR, Recorded, STATE_DIR};
 use crate::kernel::net::links::{Netlink, NetlinkError};
 
 const NO_WAY_IN: &str =
@@ -41,17 +41,7 @@ pub(super) fn gather(
     let network = netlink.as_ref().map_err(Clone::clone).and_then(network);
     let mut asked = asked.clone();
     if let Ok(recorded) = &backend {
-        let is_nat = asked.mode == Some(Mode::Nat);
-        if asked.vips.is_empty() && !is_nat {
-            asked.vips.clone_from(&recorded.vips);
-        }
-        if asked.mode.is_none() && recorded.vips.is_empty() && recorded.answers.is_some() {
-            asked.mode = Some(Mode::Nat);
-        }
-        if asked.mode.is_none() && !recorded.vips.is_empty() {
-            let tunnel = !recorded.interfaces.is_empty();
-            asked.mode = Some(if tunnel { Mode::Ipip } else { Mode::L2 });
-        }
+        complete(&mut asked, recorded);
     }
     let route = |source: &IpAddr| {
         let netlink = netlink.as_ref().map_err(Clone::clone);
@@ -97,6 +87,21 @@ pub(super) fn gather(
         facts.xdp = interface.and_then(|interface| xdp(&interface, &facts.network));
     }
     (asked, facts)
+}
+
+/// Adds what is set up here to the question.
+fn complete(asked: &mut InspectRequest, recorded: &Recorded) {
+    let is_nat = asked.mode == Some(Mode::Nat);
+    if asked.vips.is_empty() && !is_nat {
+        asked.vips.clone_from(&recorded.vips);
+    }
+    if asked.mode.is_none() && recorded.vips.is_empty() && recorded.answers.is_some() {
+        asked.mode = Some(Mode::Nat);
+    }
+    if asked.mode.is_none() && !recorded.vips.is_empty() {
+        let tunnel = !recorded.interfaces.is_empty();
+        asked.mode = Some(if tunnel { Mode::Ipip } else { Mode::L2 });
+    }
 }
 
 fn network(netlink: &Netlink) -> Known<Network> {
