@@ -45,7 +45,7 @@ pub(super) fn passes<F: Family, P: Packet, T: Tables>(
 /// An answer that was translated back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Back {
-    /// The interface that it leaves by, or [`forward::KERNEL`].
+    /// The interface that it leaves by; 0: the kernel gets it.
     pub ifindex: u32,
     /// Id of the listener that it is counted by.
     pub listener: u16,
