@@ -100,7 +100,12 @@ fn ip<F: Family, P: Packet, T: Tables>(
 ) -> Result<u32, Stop> {
     let mut ip = F::parse(packet, link.end)?;
     let target = if ip.is_later_fragment() {
-        fragment::target::<F, P, T>(packet, tables, link, &ip)?
+        let target = fragment::target::<F, P, T>(packet, tables, link, &ip)?;
+        if T::IS_APART && target.is_back() {
+            let back = tables.reply::<F, P>(packet, link, &ip, target.hash);
+            return reply::leaves::<F, P, T>(packet, tables, back, received);
+        }
+        target
     } else {
         let transport = if parse::is_transport(ip.protocol) {
             parse::transport(packet, &ip)?
@@ -111,38 +116,35 @@ fn ip<F: Family, P: Packet, T: Tables>(
         } else {
             return Err(Stop(tables.answer::<F, P>(packet)));
         };
-        // One look, which nothing else would find.
-        let chosen = if F::may_be_vip(tables, ip.destination) {
-            chosen::<F, P, T>(packet, tables, link, &ip, &transport)
+        let listener = classify::listener::<F, P, T>(packet, tables, link, &ip, &transport)?;
+        if let Some(listener) = listener {
+            let chosen = chosen::<F, P, T>(packet, tables, listener, &ip, &transport)?;
+            if transport.is_quoted() {
+                // What it is about is known by now.
+                ip.protocol = F::ICMP;
+            }
+            chosen
+        } else if T::IS_APART {
+            let says = reply::says(&transport);
+            let back = tables.no_vip::<F, P>(packet, link, &ip, says);
+            return reply::leaves::<F, P, T>(packet, tables, back, received);
+        } else if transport.is_quoted() {
+            let back = tables.reply_error::<F, P>(packet);
+            return reply::leaves::<F, P, T>(packet, tables, back, received);
         } else {
-            Err(Stop::because(Reason::NotVip))
-        };
-        if transport.is_quoted() {
-            // What it is about is known by now.
-            ip.protocol = F::ICMP;
-        }
-        match chosen {
-            Ok(target) => target,
-            Err(Stop(Reason::NotVip)) if transport.is_quoted() => {
-                let back = tables.reply_error::<F, P>(packet);
-                return reply::leaves::<F, P, T>(packet, tables, back, received);
+            let from_member = reply::may_be::<F, P, T>(packet, tables, link);
+            // A SYN opens the member's own connection to someone else.
+            if !from_member || transport.opens() {
+                reply::passes::<F, P, T>(packet, tables, link, &ip, from_member);
+                return Err(Stop::because(Reason::NotVip));
             }
-            Err(Stop(Reason::NotVip)) => {
-                let from_member = reply::may_be::<F, P, T>(packet, tables, link);
-                // A SYN opens the member's own connection to someone else.
-                if !from_member || transport.opens() {
-                    reply::passes::<F, P, T>(packet, tables, link, &ip, from_member);
-                    return Err(Stop::because(Reason::NotVip));
-                }
-                Target::back(transport.ports.source, ip.protocol)
-            }
-            Err(stop) => return Err(stop),
+            Target::back(transport.ports.source, ip.protocol)
         }
     };
     if ip.is_first_fragment() {
         tables.note_fragment::<F, P>(packet, target);
     }
-    if target.is_back() {
+    if !T::IS_APART && target.is_back() {
         let back = tables.reply::<F, P>(packet, link, &ip, target.hash);
         return reply::leaves::<F, P, T>(packet, tables, back, received);
     }
@@ -169,11 +171,13 @@ fn forwarded<F: Family, P: Packet, T: Tables>(
 ) -> Result<u32, Stop> {
     let id = target.backend as u16;
     let backend = tables.backend(id).ok_or_else(|| Stop::because(Reason::UnknownBackend))?;
-    if backend.mode == mode::NAT && forward::nat::is_hairpin::<F, P>(packet, link, backend) {
-        return Err(Stop::because(Reason::Hairpin));
-    }
-    if backend.mode == mode::NAT && backend.translation().is_shared() {
-        tables.shares::<F, P>(packet, link, ip, (id, target.listener as u16))?;
+    if backend.mode == mode::NAT {
+        let ids = (id, target.listener as u16);
+        if T::IS_APART {
+            tables.may_translate::<F, P>(packet, link, ip, ids)?;
+        } else {
+            forward::nat::may_translate::<F, P, T>(packet, tables, link, ip, (ids, backend))?;
+        }
     }
     forward::packet::<F, P, T>(packet, tables, link, ip, (id, backend), target.hash)?;
     Ok(backend.ifindex)
@@ -215,11 +219,10 @@ const NO_BACKEND: u16 = 0;
 fn chosen<F: Family, P: Packet, T: Tables>(
     packet: &mut P,
     tables: &T,
-    link: &Link,
+    listener: &Listener,
     ip: &Ip<F::Addr>,
     transport: &Transport,
 ) -> Result<Target, Stop> {
-    let listener = classify::listener::<F, P, T>(packet, tables, link, ip, transport)?;
     let flow = identify::flow::<F>(listener, ip, transport);
     let id = match select::backend::<F, P, T>(packet, tables, listener, &flow, ip, transport) {
         Ok(id) => id,

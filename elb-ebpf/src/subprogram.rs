@@ -183,6 +183,47 @@ pub(crate) fn reply_error<F: Family>(context: &XdpContext) -> Result<Back, NotBa
 }
 
 #[inline(always)]
+pub(crate) fn may_translate<F: Family>(
+    context: &XdpContext,
+    Place { offsets, payload }: Place,
+    (backend, listener): (u16, u16),
+) -> Result<(), Stop> {
+    let ids = u32::from(backend) | u32::from(listener) << 16;
+    let reason = match F::INNER_PROTOCOL {
+        V4::INNER_PROTOCOL => elb_may_translate_v4(context.ctx, offsets, payload, ids),
+        _ => elb_may_translate_v6(context.ctx, offsets, payload, ids),
+    };
+    Reason::new(core::hint::black_box(reason) as u8).map_or(Ok(()), |reason| Err(Stop(reason)))
+}
+
+#[inline(always)]
+pub(crate) fn translate<F: Family>(
+    context: &XdpContext,
+    Place { offsets, payload }: Place,
+    backend: u16,
+) -> Result<(), Stop> {
+    let ids = u32::from(backend);
+    let reason = match F::INNER_PROTOCOL {
+        V4::INNER_PROTOCOL => elb_translate_v4(context.ctx, offsets, payload, ids),
+        _ => elb_translate_v6(context.ctx, offsets, payload, ids),
+    };
+    Reason::new(core::hint::black_box(reason) as u8).map_or(Ok(()), |reason| Err(Stop(reason)))
+}
+
+#[inline(always)]
+pub(crate) fn no_vip<F: Family>(
+    context: &XdpContext,
+    Place { offsets, payload }: Place,
+    says: u32,
+) -> Result<Back, NotBack> {
+    let word = match F::INNER_PROTOCOL {
+        V4::INNER_PROTOCOL => elb_no_vip_v4(context.ctx, offsets, payload, says),
+        _ => elb_no_vip_v6(context.ctx, offsets, payload, says),
+    };
+    subprogram::unpack_back(core::hint::black_box(word))
+}
+
+#[inline(always)]
 pub(crate) fn translate_error<F: Family>(context: &XdpContext, backend: u16) -> Result<(), Stop> {
     let reason = match F::INNER_PROTOCOL {
         V4::INNER_PROTOCOL => elb_translate_error_v4(context.ctx, u32::from(backend)),
@@ -543,6 +584,86 @@ fn reply_error_of<F: Family>(context: *mut xdp_md) -> u64 {
     let context = XdpContext::new(context);
     let mut packet = XdpPacket::new(&context);
     subprogram::pack_back(subprogram::reply_error::<F, _, _>(&mut packet, &Maps::new(&context)))
+}
+
+/// A reason, or [`NONE`]: the packet may be translated. Backend and listener are in one number.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn elb_may_translate_v4(
+    context: *mut xdp_md,
+    offsets: u32,
+    payload: u32,
+    ids: u32,
+) -> u32 {
+    may_translate_of::<V4>(context, Place { offsets, payload }, ids)
+}
+
+/// As for IPv4.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn elb_may_translate_v6(
+    context: *mut xdp_md,
+    offsets: u32,
+    payload: u32,
+    ids: u32,
+) -> u32 {
+    may_translate_of::<V6>(context, Place { offsets, payload }, ids)
+}
+
+#[inline(always)]
+fn may_translate_of<F: Family>(context: *mut xdp_md, place: Place, ids: u32) -> u32 {
+    let context = XdpContext::new(context);
+    let (packet, maps) = (XdpPacket::new(&context), Maps::new(&context));
+    let done = subprogram::may_translate::<F, _, _>(
+        &packet,
+        &maps,
+        place,
+        (ids as u16, (ids >> 16) as u16),
+    );
+    done.map_or_else(|Stop(reason)| reason as u32, |()| NONE)
+}
+
+/// A reason, or [`NONE`]: the packet is translated.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn elb_translate_v4(context: *mut xdp_md, offsets: u32, payload: u32, ids: u32) -> u32 {
+    translate_of::<V4>(context, Place { offsets, payload }, ids)
+}
+
+/// As for IPv4.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn elb_translate_v6(context: *mut xdp_md, offsets: u32, payload: u32, ids: u32) -> u32 {
+    translate_of::<V6>(context, Place { offsets, payload }, ids)
+}
+
+#[inline(always)]
+fn translate_of<F: Family>(context: *mut xdp_md, place: Place, ids: u32) -> u32 {
+    let context = XdpContext::new(context);
+    let (mut packet, maps) = (XdpPacket::new(&context), Maps::new(&context));
+    let done = subprogram::translate::<F, _, _>(&mut packet, &maps, place, ids as u16);
+    done.map_or_else(|Stop(reason)| reason as u32, |()| NONE)
+}
+
+/// What becomes of a packet for no virtual address, in a word.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn elb_no_vip_v4(context: *mut xdp_md, offsets: u32, payload: u32, says: u32) -> u64 {
+    no_vip_of::<V4>(context, Place { offsets, payload }, says)
+}
+
+/// As for IPv4.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn elb_no_vip_v6(context: *mut xdp_md, offsets: u32, payload: u32, says: u32) -> u64 {
+    no_vip_of::<V6>(context, Place { offsets, payload }, says)
+}
+
+#[inline(always)]
+fn no_vip_of<F: Family>(context: *mut xdp_md, place: Place, says: u32) -> u64 {
+    let context = XdpContext::new(context);
+    let (mut packet, maps) = (XdpPacket::new(&context), Maps::new(&context));
+    subprogram::pack_back(subprogram::no_vip::<F, _, _>(&mut packet, &maps, place, says))
 }
 
 /// A reason, or [`NONE`]: it is translated.

@@ -549,6 +549,39 @@ impl Tables for Maps<'_> {
     }
 
     #[inline(always)]
+    fn no_vip<F: Family, P: Packet>(
+        &self,
+        _: &mut P,
+        link: &Link,
+        ip: &Ip<F::Addr>,
+        says: u32,
+    ) -> Result<Back, NotBack> {
+        subprogram::no_vip::<F>(self.context, Place::of(link, ip), says)
+    }
+
+    #[inline(always)]
+    fn may_translate<F: Family, P: Packet>(
+        &self,
+        _: &P,
+        link: &Link,
+        ip: &Ip<F::Addr>,
+        ids: (u16, u16),
+    ) -> Result<(), Stop> {
+        subprogram::may_translate::<F>(self.context, Place::of(link, ip), ids)
+    }
+
+    #[inline(always)]
+    fn translate<F: Family, P: Packet>(
+        &self,
+        _: &mut P,
+        link: &Link,
+        ip: &Ip<F::Addr>,
+        backend: u16,
+    ) -> Result<(), Stop> {
+        subprogram::translate::<F>(self.context, Place::of(link, ip), backend)
+    }
+
+    #[inline(always)]
     fn translate_error<F: Family, P: Packet>(&self, _: &mut P, backend: u16) -> Result<(), Stop> {
         subprogram::translate_error::<F>(self.context, backend)
     }

@@ -5,7 +5,8 @@ use super::{Family, Ip, Link, Packet, Stop, Tables, Transport, parse};
 use crate::listener::{Listener, RangeKey, vip_flags};
 use crate::reason::Reason;
 
-/// The listener for exactly this port, else the one for the narrowest range that holds it.
+/// The listener for exactly this port, else the one for the narrowest range that holds it; none if the receiver is no
+/// virtual address.
 #[inline(always)]
 pub(super) fn listener<'t, F: Family, P: Packet, T: Tables>(
     packet: &mut P,
@@ -13,10 +14,14 @@ pub(super) fn listener<'t, F: Family, P: Packet, T: Tables>(
     link: &Link,
     ip: &Ip<F::Addr>,
     transport: &Transport,
-) -> Result<&'t Listener, Stop> {
+) -> Result<Option<&'t Listener>, Stop> {
+    // One look, which nothing else would find.
+    if !F::may_be_vip(tables, ip.destination) {
+        return Ok(None);
+    }
     let port = transport.ports.destination;
     match F::listener(tables, ip.destination, port, ip.protocol) {
-        Some(listener) => addressed(packet, tables, link).map(|()| listener),
+        Some(listener) => addressed(packet, tables, link).map(|()| Some(listener)),
         None => range::<F, P, T>(packet, tables, link, ip, transport),
     }
 }
@@ -30,15 +35,15 @@ fn range<'t, F: Family, P: Packet, T: Tables>(
     link: &Link,
     ip: &Ip<F::Addr>,
     transport: &Transport,
-) -> Result<&'t Listener, Stop> {
-    let vip = F::vip(tables, ip.destination).ok_or_else(|| Stop::because(Reason::NotVip))?;
+) -> Result<Option<&'t Listener>, Stop> {
+    let Some(vip) = F::vip(tables, ip.destination) else { return Ok(None) };
     addressed(packet, tables, link)?;
     let is_udp = parse::is_udp(ip.protocol);
     let wanted = if is_udp { vip_flags::RANGES_UDP } else { vip_flags::RANGES_TCP };
     let key = RangeKey::new(vip.number, transport.ports.destination, ip.protocol);
     let found = if vip.flags & wanted != 0 { tables.range(&key) } else { None };
     match found {
-        Some(listener) => Ok(listener),
+        Some(listener) => Ok(Some(listener)),
         None if vip.flags & vip_flags::OWN != 0 => Err(Stop::because(Reason::NoListener)),
         // The kernel, whose address it is not, could only send it back to the router that it came from.
         None => Err(Stop(tables.refuse::<F, P>(packet, refusal::CLOSED_PORT))),

@@ -52,6 +52,7 @@ pub(super) fn packet<F: Family, P: Packet, T: Tables>(
         mode::NAT if ip.protocol == F::ICMP && !ip.is_later_fragment() => {
             tables.translate_error::<F, P>(packet, id)?;
         }
+        mode::NAT if T::IS_APART => tables.translate::<F, P>(packet, link, ip, id)?,
         mode::NAT => nat::rewrite::<F, P>(packet, link, ip, backend)?,
         mode::IPIP_V4 => outer::prepend_v4::<F, P, _>(packet, link, &tunnel, ipip::in_v4::<F>)?,
         mode::IPIP_V6 => outer::prepend_v6::<F, P, _>(packet, link, &tunnel, ipip::in_v6::<F>)?,

@@ -4,7 +4,9 @@
 
 use super::ends::{Address, end};
 use super::translate::{self, Port, quote};
-use super::{Family, Ip, Link, Packet, Stop, Tables, classify, exception, forward};
+use super::{
+    Family, Ip, Link, Packet, Stop, Tables, Target, Transport, classify, exception, forward,
+};
 use crate::addr::Be16;
 use crate::checksum;
 use crate::client_hop::{ClientHop, hop_kind};
@@ -15,6 +17,46 @@ use crate::reply::{Reply, reply_flags};
 
 /// In the place of a listener, where an answer is a probe's: any number but 0.
 const PROBED: u16 = 1;
+
+/// What a packet for no virtual address says of its flow: numbers, since a subprogram takes no other.
+mod says {
+    /// That it opens a connection.
+    pub(super) const OPENS: u32 = 1 << 0;
+    /// It is an error about it.
+    pub(super) const QUOTED: u32 = 1 << 1;
+}
+
+/// See [`says`].
+#[inline(always)]
+pub(super) const fn says(transport: &Transport) -> u32 {
+    let opens = if transport.opens() { says::OPENS } else { 0 };
+    opens | if transport.is_quoted() { says::QUOTED } else { 0 }
+}
+
+/// All that becomes of a packet for no virtual address, in one step.
+#[inline(always)]
+pub(super) fn no_vip<F: Family, P: Packet, T: Tables>(
+    packet: &mut P,
+    tables: &T,
+    link: &Link,
+    ip: &Ip<F::Addr>,
+    says: u32,
+) -> Result<Back, NotBack> {
+    if says & says::QUOTED != 0 {
+        return tables.reply_error::<F, P>(packet);
+    }
+    let from_member = F::may_be_member(tables, ip.source);
+    if !from_member || says & says::OPENS != 0 {
+        passes::<F, P, T>(packet, tables, link, ip, from_member);
+        return Err(Stop(Reason::NotVip).into());
+    }
+    let ports: Ports = *packet.view(ip.payload).ok_or(Stop(Reason::Truncated))?;
+    let back = Target::back(ports.source, ip.protocol);
+    if ip.is_first_fragment() {
+        tables.note_fragment::<F, P>(packet, back);
+    }
+    tables.reply::<F, P>(packet, link, ip, back.hash)
+}
 
 /// Whether a packet may be the answer of a member. Its sender is read again: an address that is kept until then takes
 /// too much of the BPF stack.

@@ -208,6 +208,44 @@ pub fn reply_error<F: Family, P: Packet, T: Tables>(
     reply::error::<F, P, T>(packet, tables, &link, &ip)
 }
 
+/// All that becomes of a packet for no virtual address.
+#[inline(always)]
+pub fn no_vip<F: Family, P: Packet, T: Tables>(
+    packet: &mut P,
+    tables: &T,
+    place: Place,
+    says: u32,
+) -> Result<Back, NotBack> {
+    let (link, ip) = place.headers::<F, P>(packet)?;
+    reply::no_vip::<F, P, T>(packet, tables, &link, &ip, says)
+}
+
+/// Whether a packet may be translated for the backend and the listener with these ids.
+#[inline(always)]
+pub fn may_translate<F: Family, P: Packet, T: Tables>(
+    packet: &P,
+    tables: &T,
+    place: Place,
+    ids: (u16, u16),
+) -> Result<(), Stop> {
+    let (link, ip) = place.headers::<F, P>(packet)?;
+    let backend = tables.backend(ids.0).ok_or(Stop(Reason::UnknownBackend))?;
+    forward::nat::may_translate::<F, P, T>(packet, tables, &link, &ip, (ids, backend))
+}
+
+/// Translates a packet for a backend.
+#[inline(always)]
+pub fn translate<F: Family, P: Packet, T: Tables>(
+    packet: &mut P,
+    tables: &T,
+    place: Place,
+    backend: u16,
+) -> Result<(), Stop> {
+    let (link, ip) = place.headers::<F, P>(packet)?;
+    let backend = tables.backend(backend).ok_or(Stop(Reason::UnknownBackend))?;
+    forward::nat::rewrite::<F, P>(packet, &link, &ip, backend)
+}
+
 /// Translates an error that is about a backend's answer.
 #[inline(always)]
 pub fn translate_error<F: Family, P: Packet, T: Tables>(

@@ -30,6 +30,9 @@ use crate::room::Claim;
 pub trait Tables: Sized {
     /// Whether [`Self::chosen`] and [`Self::stopped`] have to be called.
     const IS_LOGGED: bool = false;
+    /// Whether translation is in subprograms: with what is noted on the way, all in one would be too much for the
+    /// verifier.
+    const IS_APART: bool = false;
 
     /// Whether the address may be a virtual one, see [`crate::vip_bits`].
     fn may_be_vip_v4(&self, address: Be32) -> bool;
@@ -294,6 +297,36 @@ pub trait Tables: Sized {
         (backend, listener): (u16, u16),
     ) -> Result<(), Stop> {
         subprogram::shares::<F, P, Self>(packet, self, Place::of(link, ip), (backend, listener))
+    }
+    /// All that becomes of a packet for no virtual address, see [`subprogram::no_vip`].
+    fn no_vip<F: Family, P: Packet>(
+        &self,
+        packet: &mut P,
+        link: &Link,
+        ip: &Ip<F::Addr>,
+        says: u32,
+    ) -> Result<Back, NotBack> {
+        subprogram::no_vip::<F, P, Self>(packet, self, Place::of(link, ip), says)
+    }
+    /// Whether a packet may be translated for backend and listener, see [`subprogram::may_translate`].
+    fn may_translate<F: Family, P: Packet>(
+        &self,
+        packet: &P,
+        link: &Link,
+        ip: &Ip<F::Addr>,
+        ids: (u16, u16),
+    ) -> Result<(), Stop> {
+        subprogram::may_translate::<F, P, Self>(packet, self, Place::of(link, ip), ids)
+    }
+    /// Translates a packet for a backend, see [`subprogram::translate`].
+    fn translate<F: Family, P: Packet>(
+        &self,
+        packet: &mut P,
+        link: &Link,
+        ip: &Ip<F::Addr>,
+        backend: u16,
+    ) -> Result<(), Stop> {
+        subprogram::translate::<F, P, Self>(packet, self, Place::of(link, ip), backend)
     }
     /// Whether an answer to this host answers a probe, see [`subprogram::answers_probe`].
     fn answers_probe<F: Family, P: Packet>(

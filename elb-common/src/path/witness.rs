@@ -83,6 +83,7 @@ impl<'t, 'n, T, N: Note<'t>> Witness<'t, 'n, T, N> {
 
 impl<'t, T: Tables, N: Note<'t>> Tables for Witness<'t, '_, T, N> {
     const IS_LOGGED: bool = N::LOGS;
+    const IS_APART: bool = !N::SUBPROGRAMS;
 
     #[inline(always)]
     fn may_be_vip_v4(&self, address: Be32) -> bool {
@@ -459,6 +460,36 @@ impl<'t, T: Tables, N: Note<'t>> Tables for Witness<'t, '_, T, N> {
         } else {
             self.tables.reply_error::<F, P>(packet)
         }
+    }
+    #[inline(always)]
+    fn no_vip<F: Family, P: Packet>(
+        &self,
+        packet: &mut P,
+        link: &Link,
+        ip: &Ip<F::Addr>,
+        says: u32,
+    ) -> Result<Back, NotBack> {
+        self.tables.no_vip::<F, P>(packet, link, ip, says)
+    }
+    #[inline(always)]
+    fn may_translate<F: Family, P: Packet>(
+        &self,
+        packet: &P,
+        link: &Link,
+        ip: &Ip<F::Addr>,
+        ids: (u16, u16),
+    ) -> Result<(), Stop> {
+        self.tables.may_translate::<F, P>(packet, link, ip, ids)
+    }
+    #[inline(always)]
+    fn translate<F: Family, P: Packet>(
+        &self,
+        packet: &mut P,
+        link: &Link,
+        ip: &Ip<F::Addr>,
+        backend: u16,
+    ) -> Result<(), Stop> {
+        self.tables.translate::<F, P>(packet, link, ip, backend)
     }
     #[inline(always)]
     fn translate_error<F: Family, P: Packet>(

@@ -347,6 +347,8 @@ fn survives(program: &'static str, runs: u64) -> Vec<u64> {
             kernel.forget_fragments();
             oracle.fragments.clear();
             oracle.answers.clear();
+            kernel.forget_exceptions();
+            oracle.alone.clear();
             kernel.forget_openings();
             oracle.flows.openings.clear();
             let counted: Vec<u64> = kernel.reasons().iter().map(|c| c.packets).collect();

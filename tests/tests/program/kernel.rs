@@ -15,6 +15,7 @@ use elb_common::admission::{BackendState, ListenerState};
 use elb_common::counter::{Counter, ListenerEvents};
 use elb_common::cut::{self, Cut};
 use elb_common::error_limit::{ErrorsSent, kind};
+use elb_common::exception::Exception;
 use elb_common::flow::{Flow, FlowKeyV4};
 use elb_common::flow_log::{FlowEvent, FlowLog};
 use elb_common::fragment::Fragment;
@@ -199,6 +200,14 @@ impl Kernel {
         clear::<[u64; 2], Fragment>(map.try_into().unwrap());
         let map = self.ebpf.map_mut(names::FRAGMENTS_V6).unwrap();
         clear::<[u64; 5], Fragment>(map.try_into().unwrap());
+    }
+
+    /// No flow is an exception at a member's endpoint.
+    pub fn forget_exceptions(&mut self) {
+        let map = self.ebpf.map_mut(names::EXCEPTIONS_V4).unwrap();
+        clear::<[u64; 2], Exception>(map.try_into().unwrap());
+        let map = self.ebpf.map_mut(names::EXCEPTIONS_V6).unwrap();
+        clear::<[u64; 5], Exception>(map.try_into().unwrap());
     }
 
     /// Makes all first fragments that came so many seconds older.

@@ -8,7 +8,7 @@ mod replies;
 
 pub use self::replies::member_of;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 
 use elb_common::flow::{FlowKeyV4, FlowKeyV6, Ports};
@@ -53,6 +53,8 @@ pub struct Oracle {
     pub fragments: HashMap<DatagramId, Target>,
     /// Endpoints of members, by the first fragments of their answers: port and protocol.
     pub answers: HashMap<DatagramId, (u16, u8)>,
+    /// Flows whose answers are left alone: client, member, their ports, protocol.
+    pub alone: HashSet<FlowId>,
 }
 
 type Step<T> = Result<T, Reason>;
@@ -93,7 +95,7 @@ pub enum Says {
 impl Oracle {
     pub fn new(world: World) -> Self {
         let (fragments, answers) = (HashMap::new(), HashMap::new());
-        Self { world, flows: Flows::default(), fragments, answers }
+        Self { world, flows: Flows::default(), fragments, answers, alone: HashSet::new() }
     }
 
     pub fn expect(&mut self, frame: &[u8]) -> Expected {

@@ -4,27 +4,41 @@
 
 use super::super::ends::{Address, end};
 use super::super::translate::{self, Port, quote};
-use super::super::{Family, Ip, Link, Packet, Stop};
+use super::super::{Family, Ip, Link, Packet, Stop, Tables};
 use crate::addr::Be16;
 use crate::backend::Backend;
 use crate::reason::Reason;
 
 /// Whether the client is on the backend's own segment, so that the answer would not come by us to be translated back.
 #[inline(always)]
-pub(in super::super) fn is_hairpin<F: Family, P: Packet>(
-    packet: &P,
-    link: &Link,
-    backend: &Backend,
-) -> bool {
+fn is_hairpin<F: Family, P: Packet>(packet: &P, link: &Link, backend: &Backend) -> bool {
     let translation = backend.translation();
     let [first, second, ..] = backend.address.raw();
     F::addresses(packet, link.end)
         .is_ok_and(|(client, _)| translation.is_on_segment(F::first_words(client), [first, second]))
 }
 
+/// Whether a packet may go to the backend, by the listener: its answer must come back by us, and be known there.
+#[inline(always)]
+pub(in super::super) fn may_translate<F: Family, P: Packet, T: Tables>(
+    packet: &P,
+    tables: &T,
+    link: &Link,
+    ip: &Ip<F::Addr>,
+    (ids, backend): ((u16, u16), &Backend),
+) -> Result<(), Stop> {
+    if is_hairpin::<F, P>(packet, link, backend) {
+        return Err(Stop::because(Reason::Hairpin));
+    }
+    if backend.translation().is_shared() {
+        return tables.shares::<F, P>(packet, link, ip, ids);
+    }
+    Ok(())
+}
+
 /// Addresses the packet to the backend.
 #[inline(always)]
-pub(super) fn rewrite<F: Family, P: Packet>(
+pub(in super::super) fn rewrite<F: Family, P: Packet>(
     packet: &mut P,
     link: &Link,
     ip: &Ip<F::Addr>,

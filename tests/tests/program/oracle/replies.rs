@@ -20,11 +20,17 @@ impl Oracle {
         ports: (u16, u16),
         says: Says,
     ) -> Step<Expected> {
-        if says == Says::New {
-            return Err(Reason::NotVip);
-        }
         // Whether it is an endpoint's is not looked at until it is translated.
         let is_members = self.world.replies.keys().any(|(address, ..)| *address == ip.source);
+        if says == Says::New || !is_members {
+            let out = (ip.source, ip.destination, ports.0, ports.1, ip.protocol);
+            let back = (ip.destination, ip.source, ports.1, ports.0, ip.protocol);
+            let flow = if is_members { back } else { out };
+            if self.world.replies.contains_key(&(flow.1, flow.3, flow.4)) {
+                self.alone.insert(flow);
+            }
+            return Err(Reason::NotVip);
+        }
         if ip.part == Part::First && is_members {
             let id: DatagramId = datagram(ip);
             self.fragments.remove(&id);
@@ -54,6 +60,10 @@ impl Oracle {
         protocol: u8,
     ) -> Step<Expected> {
         let reply = self.endpoint(frame, ip, port, protocol)?;
+        let flow = (ip.destination, ip.source, client_port, port, protocol);
+        if ip.part != Part::Later && self.alone.contains(&flow) {
+            return Err(Reason::NotVip);
+        }
         let probe = (client_port, reply.port, protocol) == (PROBE, port::NAT, TCP);
         self.back(frame, ip, &reply, probe, |bytes| {
             replace(bytes, ip, End::Source, reply.vip, reply.port);
