@@ -119,7 +119,7 @@ fn ip<F: Family, P: Packet, T: Tables>(
         let listener = classify::listener::<F, P, T>(packet, tables, link, &ip, &transport)?;
         if let Some(listener) = listener {
             let chosen = chosen::<F, P, T>(packet, tables, listener, &ip, &transport)?;
-            if transport.is_quoted() {
+            if !T::IS_APART && transport.is_quoted() {
                 // What it is about is known by now.
                 ip.protocol = F::ICMP;
             }

@@ -48,11 +48,11 @@ pub(super) fn packet<F: Family, P: Packet, T: Tables>(
     let tunnel = Tunnel { backend, length: ip.length as u16, hash };
     match backend.mode {
         mode::L2 => l2::rewrite::<F, P>(packet, link, backend)?,
+        mode::NAT if T::IS_APART => tables.translate::<F, P>(packet, link, ip, id)?,
         // What a later fragment of IPv6 calls its protocol says nothing.
         mode::NAT if ip.protocol == F::ICMP && !ip.is_later_fragment() => {
             tables.translate_error::<F, P>(packet, id)?;
         }
-        mode::NAT if T::IS_APART => tables.translate::<F, P>(packet, link, ip, id)?,
         mode::NAT => nat::rewrite::<F, P>(packet, link, ip, backend)?,
         mode::IPIP_V4 => outer::prepend_v4::<F, P, _>(packet, link, &tunnel, ipip::in_v4::<F>)?,
         mode::IPIP_V6 => outer::prepend_v6::<F, P, _>(packet, link, &tunnel, ipip::in_v6::<F>)?,

@@ -30,10 +30,6 @@ fn link<P: Packet, T: Tables>(packet: &mut P, tables: &T) -> Result<Outcome, Sto
     const IPV4: u16 = EtherType::Ipv4 as u16;
     const IPV6: u16 = EtherType::Ipv6 as u16;
     let link = parse::link(packet)?;
-    // The kernel's own: a host that forwards says so to the group of all routers.
-    if link.destination.is_group() {
-        return Err(Stop(Reason::GroupMac));
-    }
     match link.ethertype.raw() {
         IPV4 => ip::<V4, P, T>(packet, tables, &link),
         IPV6 => ip::<V6, P, T>(packet, tables, &link),
@@ -47,6 +43,10 @@ fn ip<F: Family, P: Packet, T: Tables>(
     tables: &T,
     link: &Link,
 ) -> Result<Outcome, Stop> {
+    // The kernel's own: a host that forwards says so to the group of all routers.
+    if link.destination.is_group() {
+        return Err(Stop(Reason::GroupMac));
+    }
     let ip = F::parse(packet, link.end)?;
     if ip.is_first_fragment() || ip.is_later_fragment() {
         return Err(Stop(Reason::Fragment));

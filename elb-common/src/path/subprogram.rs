@@ -228,9 +228,19 @@ pub fn may_translate<F: Family, P: Packet, T: Tables>(
     place: Place,
     ids: (u16, u16),
 ) -> Result<(), Stop> {
-    let (link, ip) = place.headers::<F, P>(packet)?;
+    let (link, mut ip) = place.headers::<F, P>(packet)?;
+    if is_error::<F, P>(packet, &link, &ip)? {
+        ip.protocol = F::ICMP;
+    }
     let backend = tables.backend(ids.0).ok_or(Stop(Reason::UnknownBackend))?;
     forward::nat::may_translate::<F, P, T>(packet, tables, &link, &ip, (ids, backend))
+}
+
+/// Whether a packet is an error: what is known of one is the flow that it is about, but its header says what it is.
+#[inline(always)]
+fn is_error<F: Family, P: Packet>(packet: &P, link: &Link, ip: &Ip<F::Addr>) -> Result<bool, Stop> {
+    let is_control = F::header(packet, link.end)?.protocol == F::ICMP;
+    Ok(is_control && !ip.is_later_fragment())
 }
 
 /// Translates a packet for a backend.
@@ -242,6 +252,9 @@ pub fn translate<F: Family, P: Packet, T: Tables>(
     backend: u16,
 ) -> Result<(), Stop> {
     let (link, ip) = place.headers::<F, P>(packet)?;
+    if is_error::<F, P>(packet, &link, &ip)? {
+        return tables.translate_error::<F, P>(packet, backend);
+    }
     let backend = tables.backend(backend).ok_or(Stop(Reason::UnknownBackend))?;
     forward::nat::rewrite::<F, P>(packet, &link, &ip, backend)
 }
