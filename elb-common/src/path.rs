@@ -58,6 +58,7 @@ pub use witness::{Asked, Note, Witness};
 use network_types::eth::EtherType;
 
 use self::answer::refuse::refusal;
+use self::reply::NotBack;
 use crate::addr::Be16;
 use crate::backend::mode;
 use crate::listener::{Listener, listener_flags};
@@ -102,7 +103,9 @@ fn ip<F: Family, P: Packet, T: Tables>(
     let target = if ip.is_later_fragment() {
         let target = fragment::target::<F, P, T>(packet, tables, link, &ip)?;
         if T::IS_APART && target.is_back() {
+            // No error is sent about a later fragment (RFC 1122 §3.2.2), however large.
             let back = tables.reply::<F, P>(packet, link, &ip, target.hash);
+            let back = back.map_err(|not_back| NotBack { mtu: 0, ..not_back });
             return reply::leaves::<F, P, T>(packet, tables, back, received);
         }
         target
@@ -141,8 +144,9 @@ fn ip<F: Family, P: Packet, T: Tables>(
             Target::back(transport.ports.source, ip.protocol)
         }
     };
-    if ip.is_first_fragment() {
-        tables.note_fragment::<F, P>(packet, target);
+    // Where it is asked of each packet, the verifier walks the rest of the way once.
+    if T::IS_TRACED || ip.is_first_fragment() {
+        tables.note_fragment::<F, P>(packet, target, ip.fragment);
     }
     if !T::IS_APART && target.is_back() {
         let back = tables.reply::<F, P>(packet, link, &ip, target.hash);

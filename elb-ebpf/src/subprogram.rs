@@ -129,11 +129,11 @@ pub(crate) fn fragment_target<F: Family>(context: &XdpContext) -> Option<Target>
 }
 
 #[inline(always)]
-pub(crate) fn note_fragment<F: Family>(context: &XdpContext, target: Target) {
+pub(crate) fn note_fragment<F: Family>(context: &XdpContext, target: Target, part: u32) {
     let Target { backend, listener, hash } = target;
     match F::INNER_PROTOCOL {
-        V4::INNER_PROTOCOL => elb_note_fragment_v4(context.ctx, backend, listener, hash),
-        _ => elb_note_fragment_v6(context.ctx, backend, listener, hash),
+        V4::INNER_PROTOCOL => elb_note_fragment_v4(context.ctx, backend, listener, hash, part),
+        _ => elb_note_fragment_v6(context.ctx, backend, listener, hash, part),
     };
 }
 
@@ -475,8 +475,9 @@ extern "C" fn elb_note_fragment_v4(
     backend: u32,
     listener: u32,
     hash: u32,
+    part: u32,
 ) -> u32 {
-    note_fragment_of::<V4>(context, Target { backend, listener, hash })
+    note_fragment_of::<V4>(context, Target { backend, listener, hash }, part)
 }
 
 /// As for IPv4.
@@ -487,15 +488,16 @@ extern "C" fn elb_note_fragment_v6(
     backend: u32,
     listener: u32,
     hash: u32,
+    part: u32,
 ) -> u32 {
-    note_fragment_of::<V6>(context, Target { backend, listener, hash })
+    note_fragment_of::<V6>(context, Target { backend, listener, hash }, part)
 }
 
 #[inline(always)]
-fn note_fragment_of<F: Family>(context: *mut xdp_md, target: Target) -> u32 {
+fn note_fragment_of<F: Family>(context: *mut xdp_md, target: Target, part: u32) -> u32 {
     let context = XdpContext::new(context);
     let packet = XdpPacket::new(&context);
-    subprogram::note_fragment::<F, _, _>(&packet, &Maps::new(&context), target);
+    subprogram::note_fragment::<F, _, _>(&packet, &Maps::new(&context), target, part);
     0
 }
 

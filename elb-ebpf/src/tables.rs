@@ -528,8 +528,8 @@ impl Tables for Maps<'_> {
     }
 
     #[inline(always)]
-    fn note_fragment<F: Family, P: Packet>(&self, _: &P, target: Target) {
-        subprogram::note_fragment::<F>(self.context, target);
+    fn note_fragment<F: Family, P: Packet>(&self, _: &P, target: Target, part: u32) {
+        subprogram::note_fragment::<F>(self.context, target, part);
     }
 
     #[inline(always)]

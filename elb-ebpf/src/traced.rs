@@ -24,6 +24,7 @@ pub(crate) struct EventRecorder<'c>(pub(crate) FlowRecorder<'c>);
 impl<'t> Note<'t> for EventRecorder<'_> {
     const SUBPROGRAMS: bool = false;
     const LOGS: bool = true;
+    const TRACES: bool = true;
 
     #[inline(always)]
     #[allow(clippy::wildcard_enum_match_arm, reason = "an event names listener and backend only")]

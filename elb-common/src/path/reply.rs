@@ -53,7 +53,7 @@ pub(super) fn no_vip<F: Family, P: Packet, T: Tables>(
     let ports: Ports = *packet.view(ip.payload).ok_or(Stop(Reason::Truncated))?;
     let back = Target::back(ports.source, ip.protocol);
     if ip.is_first_fragment() {
-        tables.note_fragment::<F, P>(packet, back);
+        tables.note_fragment::<F, P>(packet, back, ip.fragment);
     }
     tables.reply::<F, P>(packet, link, ip, back.hash)
 }
@@ -125,8 +125,9 @@ pub(super) fn leaves<F: Family, P: Packet, T: Tables>(
             tables.count_reply(listener, backend, received);
             Ok(ifindex)
         }
-        Err(NotBack { reason, mtu: 0 }) => Err(Stop(reason)),
-        Err(NotBack { mtu, .. }) => Err(Stop(tables.too_big::<F, P>(packet, mtu))),
+        // Last, and once: each call of a subprogram is walked for all that comes here.
+        Err(NotBack { reason, mtu }) if mtu == 0 => Err(Stop(reason)),
+        Err(NotBack { mtu, .. }) => Err(Stop(tables.too_big_back::<F, P>(packet, mtu))),
     }
 }
 

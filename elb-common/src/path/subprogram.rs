@@ -89,9 +89,17 @@ pub fn fragment_target<F: Family, P: Packet, T: Tables>(packet: &P, tables: &T) 
     fragment::noted::<F, T>(tables, &ip)
 }
 
-/// Notes where a first fragment goes.
+/// Notes where a packet goes that is such a part of a datagram, if that is the first.
 #[inline(always)]
-pub fn note_fragment<F: Family, P: Packet, T: Tables>(packet: &P, tables: &T, target: Target) {
+pub fn note_fragment<F: Family, P: Packet, T: Tables>(
+    packet: &P,
+    tables: &T,
+    target: Target,
+    which: u32,
+) {
+    if which != super::part::FIRST {
+        return;
+    }
     let noted = || {
         let link = parse::link(packet).ok()?;
         let ip = F::parse(packet, link.end).ok()?;

@@ -33,6 +33,8 @@ pub trait Tables: Sized {
     /// Whether translation is in subprograms: with what is noted on the way, all in one would be too much for the
     /// verifier.
     const IS_APART: bool = false;
+    /// Whether packets are traced.
+    const IS_TRACED: bool = false;
 
     /// Whether the address may be a virtual one, see [`crate::vip_bits`].
     fn may_be_vip_v4(&self, address: Be32) -> bool;
@@ -258,9 +260,10 @@ pub trait Tables: Sized {
     fn fragment_target<F: Family, P: Packet>(&self, packet: &P) -> Option<Target> {
         subprogram::fragment_target::<F, P, Self>(packet, self)
     }
-    /// Notes where a first fragment goes, see [`subprogram::note_fragment`].
-    fn note_fragment<F: Family, P: Packet>(&self, packet: &P, target: Target) {
-        subprogram::note_fragment::<F, P, Self>(packet, self, target);
+    /// Notes where a packet goes that is such a [part](super::part), if that is the first, see
+    /// [`subprogram::note_fragment`].
+    fn note_fragment<F: Family, P: Packet>(&self, packet: &P, target: Target, part: u32) {
+        subprogram::note_fragment::<F, P, Self>(packet, self, target, part);
     }
     /// The answer of a member is translated back, see [`subprogram::reply`].
     fn reply<F: Family, P: Packet>(
@@ -327,6 +330,10 @@ pub trait Tables: Sized {
         backend: u16,
     ) -> Result<(), Stop> {
         subprogram::translate::<F, P, Self>(packet, self, Place::of(link, ip), backend)
+    }
+    /// As [`Self::too_big`], of an answer: what members send is not in the flow log.
+    fn too_big_back<F: Family, P: Packet>(&self, packet: &mut P, mtu: u16) -> Reason {
+        self.too_big::<F, P>(packet, mtu)
     }
     /// Whether an answer to this host answers a probe, see [`subprogram::answers_probe`].
     fn answers_probe<F: Family, P: Packet>(

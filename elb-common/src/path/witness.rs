@@ -38,6 +38,8 @@ pub trait Note<'t> {
     const SUBPROGRAMS: bool;
     /// Whether to note what the flow log needs, see [`Tables::IS_LOGGED`].
     const LOGS: bool = false;
+    /// Whether to note where each packet goes, as a program that traces packets does.
+    const TRACES: bool = false;
 
     /// Takes notice of a question and its answer, in their order.
     fn note(&self, asked: Asked<'t>);
@@ -84,6 +86,7 @@ impl<'t, 'n, T, N: Note<'t>> Witness<'t, 'n, T, N> {
 impl<'t, T: Tables, N: Note<'t>> Tables for Witness<'t, '_, T, N> {
     const IS_LOGGED: bool = N::LOGS;
     const IS_APART: bool = !N::SUBPROGRAMS;
+    const IS_TRACED: bool = N::TRACES;
 
     #[inline(always)]
     fn may_be_vip_v4(&self, address: Be32) -> bool {
@@ -432,11 +435,11 @@ impl<'t, T: Tables, N: Note<'t>> Tables for Witness<'t, '_, T, N> {
         }
     }
     #[inline(always)]
-    fn note_fragment<F: Family, P: Packet>(&self, packet: &P, target: Target) {
+    fn note_fragment<F: Family, P: Packet>(&self, packet: &P, target: Target, part: u32) {
         if N::SUBPROGRAMS {
-            subprogram::note_fragment::<F, P, Self>(packet, self, target);
+            subprogram::note_fragment::<F, P, Self>(packet, self, target, part);
         } else {
-            self.tables.note_fragment::<F, P>(packet, target);
+            self.tables.note_fragment::<F, P>(packet, target, part);
         }
     }
     #[inline(always)]
@@ -490,6 +493,14 @@ impl<'t, T: Tables, N: Note<'t>> Tables for Witness<'t, '_, T, N> {
         backend: u16,
     ) -> Result<(), Stop> {
         self.tables.translate::<F, P>(packet, link, ip, backend)
+    }
+    #[inline(always)]
+    fn too_big_back<F: Family, P: Packet>(&self, packet: &mut P, mtu: u16) -> Reason {
+        if N::SUBPROGRAMS {
+            subprogram::too_big::<F, P, Self>(packet, self, mtu)
+        } else {
+            self.tables.too_big::<F, P>(packet, mtu)
+        }
     }
     #[inline(always)]
     fn translate_error<F: Family, P: Packet>(

@@ -97,6 +97,8 @@ fn due(frame: &[u8], reason: Option<Reason>, expected: &Expected) -> Option<Flow
             }
             Some(event)
         }
+        // Nor that one of a member's was too big for the way.
+        Some(Fate::Answered) if expected.is_back => None,
         Some(Fate::Answered) => {
             let protocols =
                 [Reason::EchoAnswered, Reason::ArpAnswered, Reason::NeighborAnswered].map(Some);

@@ -109,7 +109,7 @@ impl Oracle {
         let mut action = PASS;
         if let Way::Out(interface, mtu) = way {
             if ip.end - ip.start > usize::from(mtu) {
-                return too_big(frame, ip, mtu);
+                return too_big(frame, ip, mtu).map(|answer| Expected { is_back: true, ..answer });
             }
             bytes[0..6].copy_from_slice(&ROUTER_MAC);
             bytes[6..12].copy_from_slice(&OUR_MAC);
