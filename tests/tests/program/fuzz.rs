@@ -284,6 +284,7 @@ fn hostile_packets() {
         &Reason::CutAnswered,
         &Reason::MemberLimit,
         &Reason::MemberLimitAnswered,
+        &Reason::TupleClash,
     ];
     assert_eq!(silent, elsewhere, "reasons that no packet met");
 }
