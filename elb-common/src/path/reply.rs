@@ -125,8 +125,7 @@ pub(super) fn leaves<F: Family, P: Packet, T: Tables>(
             tables.count_reply(listener, backend, received);
             Ok(ifindex)
         }
-        // Last, and once: each call of a subprogram is walked for all that comes here.
-        Err(NotBack { reason, mtu }) if mtu == 0 => Err(Stop(reason)),
+        Err(NotBack { reason, mtu: 0 }) => Err(Stop(reason)),
         Err(NotBack { mtu, .. }) => Err(Stop(tables.too_big_back::<F, P>(packet, mtu))),
     }
 }
