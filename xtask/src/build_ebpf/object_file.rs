@@ -24,7 +24,7 @@ pub(crate) fn code(object: &[u8]) -> Result<Vec<Code>> {
     let sections = header.sections(endian, object)?;
     let mut code = Vec::new();
     for section in sections.iter() {
-        let executable = section.sh_flags(endian) & u64::from(SHF_EXECINSTR) != 0;
+        let executable = section.sh_flags(endian).contains(SHF_EXECINSTR);
         if executable && section.sh_size(endian) > 0 {
             let name = sections.section_name(endian, section)?;
             code.push(Code {

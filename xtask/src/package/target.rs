@@ -25,7 +25,7 @@ pub(crate) struct Processor {
     /// By dpkg and in images.
     pub(crate) deb: &'static str,
     /// In ELF files.
-    pub(crate) machine: u16,
+    pub(crate) machine: elf::Machine,
     musl: &'static str,
 }
 
