@@ -13,7 +13,7 @@ use crate::admission::{BackendState, GroupKeyV4, GroupKeyV6, ListenerState, Open
 use crate::backend::Backend;
 use crate::client::{Client, ClientKey};
 use crate::client_hop::{CLIENT_DEFAULTS, ClientHop};
-use crate::counter::{Counter, ListenerEvents};
+use crate::counter::{Answers, Counter, ListenerEvents};
 use crate::error_limit::ErrorsSent;
 use crate::exception::Exception;
 use crate::flow::{Flow, FlowKeyV4, FlowKeyV6, Stage, Visit};
@@ -137,6 +137,10 @@ pub struct Written {
     pub excepted: HashMap<u16, u32>,
     /// `LISTENER_REPLIES`.
     pub listener_replies: HashMap<u16, Counter>,
+    /// `LISTENER_ANSWERS`.
+    pub listener_answers: HashMap<u16, Answers>,
+    /// `BACKEND_ANSWERS`.
+    pub backend_answers: HashMap<u16, Answers>,
     /// `BACKEND_REPLIES`.
     pub backend_replies: HashMap<u16, Counter>,
     /// `REASON_COUNTERS`.

@@ -101,6 +101,16 @@ impl Translations for Maps<'_> {
     }
 
     #[inline(always)]
+    fn count_answer(&self, listener: u16, backend: u16, resets: bool) {
+        let listener = LISTENER_ANSWERS.get_ptr_mut(u32::from(listener));
+        let backend = BACKEND_ANSWERS.get_ptr_mut(u32::from(backend));
+        for answers in [listener, backend].into_iter().flatten() {
+            // SAFETY: the element belongs to this CPU, and XDP programs are not preempted by each other on one CPU.
+            unsafe { (*answers).add(resets) };
+        }
+    }
+
+    #[inline(always)]
     fn count_reply(&self, listener: u16, backend: u16, bytes: u64) {
         count(&LISTENER_REPLIES, u32::from(listener), bytes);
         count(&BACKEND_REPLIES, u32::from(backend), bytes);

@@ -50,6 +50,11 @@ impl Translations for Memory {
     fn client_hop_v6(&self, client: Be128) -> Option<&ClientHop> {
         longest(&self.client_routes_v6, &client).or(self.client_defaults.last())
     }
+    fn count_answer(&self, listener: u16, backend: u16, resets: bool) {
+        let mut written = self.written.borrow_mut();
+        written.listener_answers.entry(listener).or_default().add(resets);
+        written.backend_answers.entry(backend).or_default().add(resets);
+    }
     fn count_reply(&self, listener: u16, backend: u16, bytes: u64) {
         let mut written = self.written.borrow_mut();
         written.listener_replies.entry(listener).or_default().add(bytes);

@@ -1,5 +1,6 @@
 //! What the packet path asks where packets are translated.
 
+use super::super::answer::refuse::refusal;
 use super::super::reply::{Back, NotBack};
 use super::super::subprogram::{self, Place};
 use super::super::{Family, Ip, Link, Packet, Stop};
@@ -39,6 +40,8 @@ pub trait Translations: Sized {
     fn client_hop_v4(&self, client: Be32) -> Option<&ClientHop>;
     /// As for IPv4.
     fn client_hop_v6(&self, client: Be128) -> Option<&ClientHop>;
+    /// Counts an answer that accepts a TCP connection, or resets one.
+    fn count_answer(&self, listener: u16, backend: u16, resets: bool);
     /// Counts an answer that was translated back.
     fn count_reply(&self, listener: u16, backend: u16, bytes: u64);
 
@@ -132,12 +135,18 @@ pub trait Translations: Sized {
     {
         subprogram::translate::<F, P, Self>(packet, self, Place::of(link, ip), backend)
     }
-    /// As [`Self::too_big`], of an answer: what members send is not in the flow log.
-    fn too_big_back<F: Family, P: Packet>(&self, packet: &mut P, mtu: u16) -> Reason
+    /// What becomes of an answer that is not translated back. What members send is not in the flow log.
+    fn turned_back<F: Family, P: Packet>(&self, packet: &mut P, not_back: NotBack) -> Reason
     where
         Self: Tables,
     {
-        self.too_big::<F, P>(packet, mtu)
+        match not_back {
+            NotBack { reason: Reason::ResetTold, .. } => {
+                self.refuse::<F, P>(packet, refusal::ENDED)
+            }
+            NotBack { reason, mtu: 0 } => reason,
+            NotBack { mtu, .. } => self.too_big::<F, P>(packet, mtu),
+        }
     }
     /// Whether an answer to this host answers a probe, see [`subprogram::answers_probe`].
     fn answers_probe<F: Family, P: Packet>(&self, packet: &P, link: &Link, ip: &Ip<F::Addr>) -> bool

@@ -1,5 +1,6 @@
 //! The same of translation.
 
+use super::super::answer::refuse::refusal;
 use super::super::reply::{Back, NotBack};
 use super::super::subprogram::{self, Place};
 use super::super::{Family, Ip, Link, Packet, Stop, Tables, Translations};
@@ -116,11 +117,17 @@ impl<'t, T: Tables, N: Note<'t>> Translations for Witness<'t, '_, T, N> {
         self.tables.translate::<F, P>(packet, link, ip, backend)
     }
     #[inline(always)]
-    fn too_big_back<F: Family, P: Packet>(&self, packet: &mut P, mtu: u16) -> Reason {
+    fn turned_back<F: Family, P: Packet>(&self, packet: &mut P, not_back: NotBack) -> Reason {
         if N::SUBPROGRAMS {
-            subprogram::too_big::<F, P, Self>(packet, self, mtu)
+            match not_back {
+                NotBack { reason: Reason::ResetTold, .. } => {
+                    subprogram::refuse::<F, P, Self>(packet, self, refusal::ENDED)
+                }
+                NotBack { reason, mtu: 0 } => reason,
+                NotBack { mtu, .. } => subprogram::too_big::<F, P, Self>(packet, self, mtu),
+            }
         } else {
-            self.tables.too_big::<F, P>(packet, mtu)
+            self.tables.turned_back::<F, P>(packet, not_back)
         }
     }
     #[inline(always)]
@@ -169,6 +176,11 @@ impl<'t, T: Tables, N: Note<'t>> Translations for Witness<'t, '_, T, N> {
         } else {
             self.tables.answers_probe::<F, P>(packet, link, ip)
         }
+    }
+    #[inline(always)]
+    fn count_answer(&self, listener: u16, backend: u16, resets: bool) {
+        self.tables.count_answer(listener, backend, resets);
+        self.note.note(Asked::CountAnswer(listener, backend, resets));
     }
     #[inline(always)]
     fn count_reply(&self, listener: u16, backend: u16, bytes: u64) {

@@ -69,6 +69,9 @@ impl Translations for Live<'_> {
         let other = self.read(names::CLIENT_ROUTES_V6, found);
         other.map(|found| self.hops.keep(found.0)).or_else(|| self.client_default(1))
     }
+    fn count_answer(&self, listener: u16, backend: u16, resets: bool) {
+        self.scratch.count_answer(listener, backend, resets);
+    }
     fn count_reply(&self, listener: u16, backend: u16, bytes: u64) {
         self.scratch.count_reply(listener, backend, bytes);
     }
