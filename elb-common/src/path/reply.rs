@@ -283,6 +283,7 @@ pub(super) fn error<F: Family, P: Packet, T: Tables>(
     let (quoted, quote) = quote::quoted::<F, P>(packet, link, ip)?;
     let ports: Ports = *packet.view(quote.payload as usize).ok_or(Stop(Reason::Truncated))?;
     let reply = F::reply(tables, quoted.destination, ports.destination, quoted.protocol)
+        .filter(|reply| reply.flags & reply_flags::ENDED == 0)
         .ok_or(Stop(Reason::NotVip))?;
     classify::addressed(packet, tables, link)?;
     if reply.ifindex != packet.ingress() {

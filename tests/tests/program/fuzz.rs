@@ -176,7 +176,8 @@ fn answer(random: &mut Random, vip: std::net::IpAddr) -> Vec<u8> {
     ];
     let to: std::net::IpAddr = random.pick(&clients)[version].parse().unwrap();
     let any = random.next() as u16;
-    let ports = [port::MEMBER, port::MEMBER, port::MEMBER, port::MEMBER_ELSEWHERE, any];
+    let ports =
+        [port::MEMBER, port::MEMBER, port::MEMBER, port::MEMBER_ELSEWHERE, port::MEMBER_ENDED, any];
     let from = random.pick(&ports);
     let client_port = random.pick(&[40_000, PROBE, any]);
     let size = if random.below(20) == 0 { 1330 + random.below(110) } else { random.below(200) };

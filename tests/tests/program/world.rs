@@ -197,6 +197,8 @@ pub mod port {
     pub const MEMBER: u16 = 8080;
     /// The member's packets come by another interface.
     pub const MEMBER_ELSEWHERE: u16 = 8081;
+    /// The member's connections are over.
+    pub const MEMBER_ENDED: u16 = 8082;
 }
 
 /// A ring per listener, all slots alike, so that a test knows the backend from the port; one ring
