@@ -1,6 +1,11 @@
 //! Forwarding `nat`: members get packets at their own address and port, know their clients, and answer through the
 //! load balancer, which is their route to them.
 
+mod clients;
+mod offloads;
+mod programs;
+mod servers;
+
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
@@ -157,6 +162,11 @@ fn config(lab: &Lab, interfaces: &[&str], vip: impl Fn(Family) -> IpAddr) -> Con
             config = config.balance(lab, family, port, pool);
         }
     }
+    at(config, vip)
+}
+
+/// With other virtual addresses.
+fn at(mut config: Config, vip: impl Fn(Family) -> IpAddr) -> Config {
     for lb in &mut config.load_balancers {
         if let (Some(address), IpAddr::V4(vip)) = (&mut lb.vip_address, vip(Family::V4)) {
             *address = vip;
