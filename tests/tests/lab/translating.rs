@@ -2,6 +2,7 @@
 //! load balancer, which is their route to them.
 
 mod clients;
+mod held;
 mod offloads;
 mod programs;
 mod servers;
@@ -20,7 +21,7 @@ use elb_tests::{
     wire::{ECHO_PORT, HTTP_PORT},
 };
 
-use crate::scene::{assert_shares, wait_until_serving};
+use crate::scene::{LIMIT, assert_shares, wait_until_serving};
 
 const WEIGHTS: [u32; 3] = [1, 2, 1];
 const REQUESTS: usize = 400;
@@ -116,6 +117,10 @@ fn held_connections_outlive_the_agent_and_changes_of_the_pool() -> Result<()> {
     let mut config = Config::new(&lab).balance(&lab, Family::V4, WEB, pool);
     let mut agent = Agent::start(&lab, &config)?;
     wait_until_serving(&agent)?;
+    // By the listener's port, which is another than the members'.
+    agent.wait_status("probes by the virtual address", LIMIT, |said| {
+        held::probed(said, "vip").all(|way| way["direct"].is_null() && !way.is_null())
+    })?;
     let target = lab.service(Family::V4, WEB);
     let held = HeldConnections::open(lab.client(), target, CONNECTIONS, BEAT)?;
     agent.kill()?;
