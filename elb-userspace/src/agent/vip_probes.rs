@@ -6,6 +6,7 @@ use std::path::Path;
 
 use elb_common::addr::Be128;
 use elb_common::backend::{backend_flags, mode};
+use elb_common::reply::{Reply, reply_flags};
 
 use super::core::Core;
 use super::state::vip_probes::NoVipPath;
@@ -80,7 +81,8 @@ fn translated(
     let member =
         ListenerKey { address: spec.target.ip(), port: spec.target.port(), protocol: Flow::TCP };
     let reply = observed.replies.get(&member).filter(|_| is_asked);
-    let reply = reply.filter(|reply| is_at(reply.vip, target.ip()));
+    let is_live = |reply: &&Reply| reply.flags & reply_flags::ENDED == 0;
+    let reply = reply.filter(|reply| is_at(reply.vip, target.ip())).filter(is_live);
     let reply = reply.ok_or(NoVipPath::Untranslated)?;
     Ok(SocketAddr::new(target.ip(), reply.port.get()))
 }

@@ -2,6 +2,7 @@
 //! load balancer, which is their route to them.
 
 mod clients;
+mod ending;
 mod held;
 mod offloads;
 mod programs;
