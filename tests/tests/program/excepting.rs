@@ -38,6 +38,8 @@ enum Left {
     As(IpAddr, u16),
     /// Unchanged, to the kernel.
     Alone,
+    /// Its sender was reset.
+    Reset,
     Dropped(Reason),
 }
 
@@ -63,7 +65,8 @@ impl Scene {
             Outcome::Pass(_) => Left::Alone,
             Outcome::Drop(reason) => Left::Dropped(reason),
             Outcome::Transmit | Outcome::Redirect(_) | Outcome::HandOver => source(&ran.bytes),
-            Outcome::Answer(_) => panic!("an answer"),
+            Outcome::Answer(Reason::ResetTold) => Left::Reset,
+            Outcome::Answer(reason) => panic!("{reason:?}"),
         }
     }
 
@@ -260,6 +263,26 @@ fn a_client_may_reach_the_member_itself_by_this_host() {
         }
     }
     assert_eq!(scene.noted(), 4);
+}
+
+/// A member that serves no listener any more may still serve clients that reach it by this host.
+#[test]
+fn direct_connections_go_on_where_those_of_the_listener_are_over() {
+    let mut scene = Scene::new(false);
+    let Memory { replies_v4, replies_v6, .. } = &mut scene.memory;
+    let replies = replies_v4.values_mut().chain(replies_v6.values_mut());
+    replies.for_each(|reply| reply.flags |= reply_flags::ENDED);
+    scene.kernel = Kernel::new(&scene.memory);
+    for vip in vips() {
+        let (client, member) = (client_of(vip).to_string(), member_of(vip));
+        let direct = tcp(&client, 50_000, member, port::MEMBER, SYN, b"").frame();
+        assert_eq!(scene.run(&direct), Left::Alone);
+        for flags in [SYN | ACK, ACK, FIN | ACK] {
+            assert_eq!(scene.run(&answers(vip, TCP, 50_000, flags)), Left::Alone);
+            assert_eq!(scene.run(&answers(vip, TCP, CLIENT_PORT, flags)), Left::Reset);
+        }
+        assert_eq!(scene.run(&answers(vip, UDP, CLIENT_PORT, 0)), Left::Alone);
+    }
 }
 
 #[test]
