@@ -17,6 +17,7 @@ use elb_tests::{
     agent::Agent,
     config::{Config, Forwarding, HealthMonitor, Listener, Member, MonitorKind, Pool, Protocol},
     lab::Lab,
+    resident::memory_of,
     wait::wait_for,
     wire::HTTP_PORT,
 };
@@ -110,7 +111,7 @@ fn a_large_status_is_linear_and_nothing_waits_for_it() -> Result<()> {
     println!(
         "{listeners} listeners, {members} members: {bytes} bytes in {took:?}; the longest wait: {longest:?}; \
          the agent takes {} MiB",
-        resident(agent.id())? / 1024
+        memory_of(agent.id(), "VmRSS")? >> 20
     );
     let most = 2500 * usize::try_from(members)? + 600 * usize::try_from(listeners)? + 20_000;
     assert!(bytes < most, "{bytes} bytes, {most} expected at most");
@@ -131,13 +132,6 @@ fn a_large_status_is_linear_and_nothing_waits_for_it() -> Result<()> {
     let all = said["load_balancers"][0]["listeners"].as_array().map(Vec::len);
     assert_eq!(all, usize::try_from(listeners).ok());
     Ok(())
-}
-
-/// KiB that a process has in memory.
-fn resident(process: u32) -> Result<u64> {
-    let status = fs::read_to_string(format!("/proc/{process}/status"))?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS")?;
-    Ok(line.split_whitespace().next().context("no number")?.parse()?)
 }
 
 #[test]
