@@ -74,7 +74,7 @@ impl Crowd {
     /// All members are healthy when this returns.
     pub fn start(size: Size) -> Result<Self> {
         let lab = Lab::builder().backends(1).start()?;
-        lab.backend(0).ip("route add 10.64.0.0/10 dev lo")?;
+        lab.backend(0).ip("route add local 10.64.0.0/10 dev lo")?;
         // One neighbour is the way to all members.
         lab.lb().ip(&format!("route add 10.64.0.0/10 via {}", lab.member_addr(0, Family::V4)))?;
         let server = Server::start(lab.backend(0), "all")?;

@@ -30,8 +30,8 @@ pub fn section(effort: Effort) -> Result<Section> {
         crowd.ensure_busy()?;
     }
     let notes = vec![format!(
-        "In a terminal of {} by {} characters, for {} s each, after {} s in which `elb top` finds out how often it can look \
-         (`looks every`, as it shows). Each member is probed every {DELAY} s, and {CONNECTIONS} connections a second \
+        "In a terminal of {} by {} characters, for {} s each, or for two looks, after {} s in which `elb top` finds out \
+         how often it can look (`looks every`, as it shows). Each member is probed every {DELAY} s, and {CONNECTIONS} connections a second \
          come. `agent before`, `agent meanwhile`: what the agent took of a core, probes included.",
         TERMINAL.0,
         TERMINAL.1,
@@ -48,11 +48,13 @@ fn row(crowd: &Crowd, size: Size, (view, word): (&str, &str), time: Duration) ->
     let mut top = crowd.agent.start_in_terminal(&["top", "--view", view], TERMINAL)?;
     top.wait_shown(view, LIMIT, |shown| shown.iter().any(|line| line.contains(word)))?;
     thread::sleep(WARM);
+    let every = interval(&top)?;
+    let looks = (time.as_secs_f64() / every).ceil().max(2.0);
     let (own, agent) = (Cpu::of(top.id())?, Cpu::of(crowd.agent.id())?);
-    thread::sleep(time);
+    thread::sleep(Duration::from_secs_f64(every * looks));
     let (own, meanwhile) = (own.used()? * 100.0, agent.used()?);
     let figures = vec![
-        Figure::new("looks_every_s", 0, interval(&top)?),
+        Figure::new("looks_every_s", 0, every),
         Figure::new("percent_of_a_core", 2, own),
         Figure::new("agent_before", 1, before * 100.0),
         Figure::new("agent_meanwhile", 1, meanwhile * 100.0),
