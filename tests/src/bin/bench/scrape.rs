@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, ensure};
 use elb_tests::cpu::Cpu;
 use elb_tests::resident::{forget_most, memory_of};
+use elb_tests::wait::{STUCK, wait_for};
 
 use self::lateness::Lateness;
 use crate::cpu;
@@ -38,7 +39,7 @@ const MIB: f64 = 1_048_576.0;
 pub fn section(effort: Effort) -> Result<Section> {
     let (turns, in_a_row) = effort.of((1, 10), (4, 30));
     let crowd = Crowd::start(SIZE)?;
-    cpu::go_ahead();
+    cpu::go_first();
     let (mut quiet, mut scraped) = (Vec::new(), Vec::new());
     for _ in 0..turns {
         quiet.push(Turn::take(&crowd, false)?);
@@ -66,7 +67,7 @@ pub fn section(effort: Effort) -> Result<Section> {
          {turns} turns of {} s each. Lateness of probes: in the classes of `elb_probe_lateness_seconds`, a quantile is the \
          upper end of its class. CPU: all that the kernel accounts to the agent; `a scrape`: of {in_a_row} in a row, \
          what the agent took beyond what it takes without. The agent and \
-         who scrapes it go before other processes (nice -20). Memory: the most that was resident, mapped rings \
+         who scrapes it go before other processes (SCHED_FIFO). Memory: the most that was resident, mapped rings \
          included. As Prometheus asks is OpenMetrics, compressed.",
         SIZE.words(),
         text.len() as f64 / 1e6,
@@ -105,8 +106,16 @@ impl Turn {
     }
 }
 
+/// Until now: the agent writes it down once a second at most.
 fn lateness(crowd: &Crowd) -> Result<Lateness> {
-    let text = crowd.text("/metrics?scope=agent")?;
+    let ask = || crowd.text("/metrics?scope=agent");
+    let written = |text: &str| sum(text, "elb_metrics_snapshot_timestamp_seconds", "");
+    let before = written(&ask()?);
+    let text = wait_for("another snapshot", STUCK, || {
+        thread::sleep(Duration::from_millis(100));
+        let text = ask()?;
+        Ok((written(&text) > before).then_some(text))
+    })?;
     ensure!(sum(&text, "elb_scrape_errors", "") == 0.0, "counters cannot be read");
     Lateness::read(&text)
 }
