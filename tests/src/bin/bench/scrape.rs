@@ -45,13 +45,16 @@ pub fn section(effort: Effort) -> Result<Section> {
         quiet.push(Turn::take(&crowd, false)?);
         scraped.push(Turn::take(&crowd, true)?);
     }
-    let (quiet, scraped) = (Span::of(&quiet), Span::of(&scraped));
+    // What a scrape needed may stay: only the first turn came before all of them.
+    let before = quiet.first().map_or(f64::NAN, |turn| turn.most);
+    let quiet = Span { most: before, ..Span::of(&quiet) };
+    let scraped = Span::of(&scraped);
     let mut rows = vec![
         quiet.row("no scrape", vec![]),
         scraped.row("a scrape every 15 s", scraped.bars(&quiet)),
     ];
     for (case, header) in [("as Prometheus asks", AS_PROMETHEUS), ("plain text", "")] {
-        let row = Burst::take(&crowd, header, in_a_row)?.row(case, quiet.cpu);
+        let row = Burst::take(&crowd, header, in_a_row)?.row(case, &quiet);
         rows.push(row.with_context(|| case.to_owned())?);
     }
     let text = crowd.text("/metrics")?;
@@ -145,7 +148,7 @@ impl Span {
                 1.0,
                 "× lateness without (p99)",
             ),
-            Bar::at_most((self.most - quiet.most).max(0.0), MEMORY, "MiB more than without"),
+            Bar::at_most(self.most - quiet.most, MEMORY, "MiB more than before"),
         ]
     }
 
@@ -178,9 +181,8 @@ impl Burst {
         Ok(Self { scrapes, time, cpu, lateness: lateness(crowd)?.since(&before), most })
     }
 
-    /// `usual`: what the agent takes of a core without scrapes.
-    fn row(&self, case: &str, usual: f64) -> Result<Row> {
-        let of_all = self.cpu.as_secs_f64() - usual * self.time.as_secs_f64();
+    fn row(&self, case: &str, quiet: &Span) -> Result<Row> {
+        let of_all = self.cpu.as_secs_f64() - quiet.cpu * self.time.as_secs_f64();
         let each = of_all / self.scrapes.count() as f64;
         ensure!(each > 0.0, "scrapes took no processor time");
         let cpu = self.cpu.as_secs_f64() / self.time.as_secs_f64();
@@ -188,6 +190,7 @@ impl Burst {
         let bars = vec![
             Bar::at_most(self.scrapes.median(), TIME, "ms"),
             Bar::at_most(percent, CPU, "% of a core at one every 15 s"),
+            Bar::at_most(self.most - quiet.most, MEMORY, "MiB more than before"),
         ];
         let figures = figures(&self.scrapes, each * 1e3, &self.lateness, cpu, self.most);
         Ok(Row { case: format!("one after the other, {case}"), figures, bars })

@@ -1,7 +1,6 @@
 //! Clients that ask the agent, however much there is to say, and however slowly it is read.
 
 use std::{
-    fs,
     io::{Read as _, Write as _},
     net::IpAddr,
     os::unix::net::UnixStream,
@@ -11,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Result, ensure};
 use elb_tests::{
     address::Family,
     agent::Agent,
