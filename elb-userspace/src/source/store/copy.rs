@@ -205,7 +205,7 @@ mod tests {
         for _ in 0..500 {
             match Store::open(path, Box::new(|_| Ok(()))) {
                 Ok(store) => return store,
-                Err(_) => std::thread::sleep(std::time::Duration::from_millis(10)),
+                Err(_) => std::thread::sleep(Duration::from_millis(10)),
             }
         }
         panic!("the store stays locked");
@@ -263,7 +263,7 @@ mod tests {
         assert_eq!((again.copied, again.commits.iter().sum::<u64>()), (Some(COPIED), 0));
         assert!(!copy_of(&path).exists(), "it is gone with the next start");
         let restored = (0..500).find_map(|_| {
-            std::thread::sleep(std::time::Duration::from_millis(10));
+            std::thread::sleep(Duration::from_millis(10));
             restore(&saved, &path, "old").ok()
         });
         let restored = restored.unwrap();
