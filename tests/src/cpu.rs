@@ -1,16 +1,19 @@
 //! Processor time that a process takes.
 
-use std::{fs, time::Instant};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
-use nix::unistd::{SysconfVar, sysconf};
+use nix::{
+    time::{clock_getcpuclockid, clock_gettime},
+    unistd::Pid,
+};
 
 /// A process, from a moment on.
 #[derive(Debug)]
 pub struct Cpu {
     process: u32,
     since: Instant,
-    ticks: u64,
+    before: Duration,
 }
 
 impl Cpu {
@@ -19,7 +22,7 @@ impl Cpu {
     /// # Errors
     /// There is no such process.
     pub fn of(process: u32) -> Result<Self> {
-        Ok(Self { process, since: Instant::now(), ticks: ticks(process)? })
+        Ok(Self { process, since: Instant::now(), before: all(process)? })
     }
 
     /// Seconds of processor time for each second since: 1 is a whole core.
@@ -27,16 +30,23 @@ impl Cpu {
     /// # Errors
     /// The process has ended.
     pub fn used(&self) -> Result<f64> {
-        let per_second = sysconf(SysconfVar::CLK_TCK)?.context("no clock ticks")? as f64;
-        let used = ticks(self.process)? - self.ticks;
-        Ok(used as f64 / per_second / self.since.elapsed().as_secs_f64())
+        let (time, since) = self.time()?;
+        Ok(time.as_secs_f64() / since.as_secs_f64())
+    }
+
+    /// Processor time since, and since when.
+    ///
+    /// # Errors
+    /// The process has ended.
+    pub fn time(&self) -> Result<(Duration, Duration)> {
+        let time = all(self.process)?.saturating_sub(self.before);
+        Ok((time, self.since.elapsed()))
     }
 }
 
-/// Of its threads, in user and in system mode: proc(5), utime and stime.
-fn ticks(process: u32) -> Result<u64> {
-    let stat = fs::read_to_string(format!("/proc/{process}/stat"))?;
-    let (_, fields) = stat.rsplit_once(')').context("no name of a process")?;
-    let fields = fields.split_whitespace().skip(11).take(2);
-    fields.map(|field| field.parse::<u64>().context(field.to_owned())).sum()
+/// Of all its threads, in user and in system mode.
+fn all(process: u32) -> Result<Duration> {
+    let clock = clock_getcpuclockid(Pid::from_raw(i32::try_from(process)?));
+    let time = clock.and_then(clock_gettime);
+    Ok(time.with_context(|| format!("no processor time of {process}"))?.into())
 }

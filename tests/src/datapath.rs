@@ -32,7 +32,12 @@ pub fn load(memory: &Memory, flows: u32) -> Result<Ebpf> {
 
 /// As [`load`], another program of the object.
 pub fn load_program(name: &str, memory: &Memory, flows: u32) -> Result<Ebpf> {
-    let path = bpf_dir()?.join("elb-xdp");
+    load_from("elb-xdp", name, memory, flows)
+}
+
+/// As [`load`], the program of an object with the same maps.
+pub fn load_from(object: &str, name: &str, memory: &Memory, flows: u32) -> Result<Ebpf> {
+    let path = bpf_dir()?.join(object);
     let chunks = u32::try_from(memory.slots.len())?.div_ceil(CHUNK).max(1);
     let mut object = EbpfLoader::new()
         .map_max_entries(names::RINGS, chunks)
@@ -46,7 +51,7 @@ pub fn load_program(name: &str, memory: &Memory, flows: u32) -> Result<Ebpf> {
         .load_file(&path)
         .with_context(|| format!("cannot load {}; this needs root", path.display()))?;
     let program: &mut Xdp =
-        object.program_mut(name).context("no such program in elb-xdp")?.try_into()?;
+        object.program_mut(name).with_context(|| format!("no program {name}"))?.try_into()?;
     program.load().context("the kernel refuses the program")?;
     fill(&mut object, memory)?;
     let mut tables = array(&mut object, names::FLOW_TABLES)?;

@@ -35,6 +35,7 @@ pub mod netns;
 pub mod notify;
 pub mod process;
 pub mod record;
+pub mod resident;
 pub mod running;
 pub mod script;
 pub mod statistics;

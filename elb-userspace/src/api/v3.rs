@@ -23,6 +23,7 @@ mod page;
 mod query;
 mod refusal;
 mod replays;
+pub(in crate::api) mod requests;
 mod resources;
 mod route;
 mod server;
@@ -33,6 +34,7 @@ pub mod untrusted;
 mod validation;
 
 pub use self::failures::wrong_credentials;
+pub use self::requests::requests;
 pub use self::resources::{ApiHost, ApiLimits, MemberHealths};
 pub use self::server::{ApiFiles, ApiServer};
 pub use self::signed_dates::SignedGap;

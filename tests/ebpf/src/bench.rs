@@ -24,6 +24,8 @@ pub const NOTHING: &str = "nothing";
 pub const BOUNCE: &str = "bounce";
 /// Program of the object `bench-floor`: look-ups and encapsulation, and nothing else.
 pub const FLOOR: &str = "floor";
+/// Program of the object `bench-uncounted`: `elb` without what it counts of connections.
+pub const UNCOUNTED: &str = "uncounted";
 
 /// Object `bench-wrapper`, one element to each of [`ROLES`]: what is sent, and to whom.
 pub const TEMPLATES: &str = "TEMPLATES";

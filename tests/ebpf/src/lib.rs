@@ -3,8 +3,8 @@
 //! - `xdp-pass` is the program that the far end of a load balancer's device needs;
 //! - `generator` sends [`traffic`]: a sequence of packets that follows from a number alone, so that
 //!   a test can say afterwards what was sent, packet by packet;
-//! - `bench-wrapper`, `bench-floor` and `bench-arrivals` are what the [`mod@bench`] measures with and
-//!   against;
+//! - `bench-wrapper`, `bench-floor`, `bench-uncounted` and `bench-arrivals` are what the [`mod@bench`] measures
+//!   with and against;
 //! - `sink` stands where backends would and [`inspect`]s what arrives.
 //!
 //! What the programs do with a packet is here, generic over where its bytes live; on the host the

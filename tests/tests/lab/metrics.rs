@@ -21,6 +21,7 @@ use elb_tests::{
     daemon::tool,
     lab::Lab,
     process::{ended, output},
+    resident::{forget_most, memory_of},
     status,
     wait::wait_for,
 };
@@ -401,14 +402,6 @@ fn get(socket: &Path, path: &str) -> Result<(String, Duration)> {
     Ok((answer, begun.elapsed()))
 }
 
-/// A figure of `/proc/PID/status`, in bytes.
-fn memory(process: u32, name: &str) -> Result<u64> {
-    let all = fs::read_to_string(format!("/proc/{process}/status"))?;
-    let line = all.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
-    let kilobytes = line.context("no such figure")?.trim().trim_end_matches(" kB");
-    Ok(kilobytes.parse::<u64>()? << 10)
-}
-
 /// What the agent may need in addition for a scrape.
 const MOST_MEMORY: u64 = 15 << 20;
 
@@ -426,10 +419,10 @@ fn a_scrape_has_all_listeners_and_members() -> Result<()> {
         Ok((counts.sum::<f64>() == f64::from(members)).then_some(()))
     })?;
     // From here on the largest size counts; no question was asked that needed memory before.
-    fs::write(format!("/proc/{}/clear_refs", agent.id()), "5")?;
-    let before = memory(agent.id(), "VmRSS")?;
+    forget_most(agent.id())?;
+    let before = memory_of(agent.id(), "VmRSS")?;
     let scrapes = (0..9).map(|_| scrape(&socket)).collect::<Result<Vec<_>>>()?;
-    let more = memory(agent.id(), "VmHWM")?.saturating_sub(before);
+    let more = memory_of(agent.id(), "VmHWM")?.saturating_sub(before);
     assert!(more <= MOST_MEMORY, "{more} bytes more than {before}");
     let (text, _) = &scrapes[8];
     let count = |start| text.lines().filter(|line| line.starts_with(start)).count();

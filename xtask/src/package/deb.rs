@@ -4,7 +4,7 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 
 use super::family::Compression;
 use super::release::{DESCRIPTION, MAINTAINER, Release, SUMMARY};
@@ -12,6 +12,8 @@ use super::target::Target;
 use super::tree::{CONFIGURATION, Tree, dist};
 use crate::process;
 
+/// Bytes that a package for people has at most: it is fetched again with each version.
+const MOST: u64 = 8_000_000;
 const SCRIPTS: [&str; 3] = ["postinst", "prerm", "postrm"];
 
 /// Returns the package's name.
@@ -52,6 +54,11 @@ pub(crate) fn write(
     dpkg.args(["--root-owner-group", "--build"]).arg(&tree.root).arg(out.join(&name));
     process::output(&mut dpkg)?;
     fs::remove_dir_all(folder)?;
+    if compression == Compression::Small {
+        let bytes = fs::metadata(out.join(&name))?.len();
+        println!("{name}: {:.1} MB", bytes as f64 / 1e6);
+        ensure!(bytes <= MOST, "{name} has {bytes} bytes, more than {MOST}");
+    }
     Ok(name)
 }
 

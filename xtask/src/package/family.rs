@@ -6,7 +6,7 @@ pub(crate) enum Family {
     Rpm,
 }
 
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq)]
 pub(crate) enum Compression {
     /// For people.
     Small,

@@ -19,7 +19,7 @@ use crate::kernel::host::kept::KeptObject;
 use crate::model::{self, Ports};
 use crate::observe::metrics::{
     AgentFigures, Histogram, ListenerFigures, LoadBalancerFigures, MemberFigures, PoolFigures,
-    PoolProbes, STATUSES, Snapshot, Statuses,
+    PoolProbes, STATUSES, Snapshot, Statuses, StoreFigures,
 };
 use crate::source::store;
 
@@ -150,7 +150,16 @@ impl Core {
             lost_lines: logging::lost(),
             wrong_credentials: v3::wrong_credentials(),
             unrecorded: store::unrecorded(),
+            api: v3::requests(),
+            store: self.metered_store(),
         }
+    }
+
+    /// The API's store, if there is one that can be used.
+    fn metered_store(&self) -> Option<StoreFigures> {
+        let costs = self.file.stored.as_ref()?.store.as_ref().ok()?.costs();
+        let commits = Histogram::counted(store::COMMIT_ENDS, costs.commits, costs.time);
+        Some(StoreFigures { commits, bytes: costs.bytes, copied: costs.copied })
     }
 
     fn metered_interfaces(&self) -> Vec<(String, &'static str, bool)> {

@@ -2,6 +2,8 @@
 
 mod certificates;
 
+use std::time::Instant;
+
 use axum::body::Body as HttpBody;
 use axum::extract::{Request, State};
 use axum::http::header::{CONTENT_TYPE, HOST};
@@ -20,8 +22,8 @@ use super::request::Given;
 use super::shown::{shown, statuses};
 use super::{fixed, networks, tags, versions};
 use crate::api::tcp::Peer;
-use crate::api::v3::ApiServer;
 use crate::api::v3::face::{Asker, Fault, request_id, shortened};
+use crate::api::v3::{ApiServer, requests};
 use crate::source::store::{Body, DocumentKind};
 
 /// What answers requests of version 2, and those that look for versions.
@@ -74,12 +76,16 @@ async fn handle(
     Extension(peer): Extension<Peer>,
     request: Request,
 ) -> Response {
+    let begun = Instant::now();
     let (parts, body) = request.into_parts();
     let Some(id) = request_id() else { return StatusCode::INTERNAL_SERVER_ERROR.into_response() };
     let asked = asked(parts.uri.path());
     let dialect = asked.as_ref().map_or(Dialect::OpenStack, |asked| asked.dialect);
     let answer = answer(&server, peer, &parts, body, asked, &id).await;
-    reply(answer, dialect, Some(&id))
+    let response = reply(answer, dialect, Some(&id));
+    let (method, status) = (parts.method.as_str(), response.status());
+    requests::answered(requests::VERSION_2, method, status, begun.elapsed());
+    response
 }
 
 async fn answer(

@@ -118,7 +118,7 @@ fn local_name(uid: Option<u32>) -> String {
 
 /// A copy of the store, piece by piece.
 async fn copy(State(api): State<LocalApi>) -> Result<HttpBody, Error> {
-    let copied = api.store()?.copy().await;
+    let copied = api.store()?.copy(wall()).await;
     let file = copied.map_err(|error| failed(&format!("the store cannot be copied: {error}")))?;
     Ok(HttpBody::from_stream(stream::unfold(file, |mut file| async {
         let piece = piece(&mut file);

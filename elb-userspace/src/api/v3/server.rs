@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::SystemTime;
+use std::time::{Instant, SystemTime};
 
 use anyhow::{Context as _, Result};
 use axum::body::Body as HttpBody;
@@ -31,6 +31,7 @@ use super::page;
 use super::query::QueryPairs;
 use super::refusal::Refusal;
 use super::replays::Replays;
+use super::requests;
 use super::resources::{ApiHost, HostState, View};
 use super::route::{Routed, route};
 use super::signed_dates::{SignedDates, SignedGap};
@@ -252,10 +253,15 @@ async fn handle(
     Extension(peer): Extension<Peer>,
     request: Request,
 ) -> Response {
+    let begun = Instant::now();
     let (parts, body) = request.into_parts();
     let Ok(id) = keys::random(16) else { return StatusCode::INTERNAL_SERVER_ERROR.into_response() };
     let reply = server.reply(peer, &parts, body, &id).await;
-    respond(reply, &id)
+    let response = respond(reply, &id);
+    let method = parts.method.as_str();
+    let operation = requests::operation(method, parts.uri.path());
+    requests::answered(operation, method, response.status(), begun.elapsed());
+    response
 }
 
 /// The answer, in the form that clients know.

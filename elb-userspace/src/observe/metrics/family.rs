@@ -205,6 +205,16 @@ families! {
             "Requests to the V3 API with wrong credentials, since the agent started.";
         API_UNRECORDED Counter "elb_api_unrecorded_refusals" "" []
             "Refused calls of the V3 API without an audit record, since their key had too many in a short time, since the agent started.";
+        API_REQUESTS Counter "elb_api_requests" "" ["operation" "class"]
+            "Requests to the API over TCP that were answered, by operation of V3 (version_2: all of version 2; other: no operation), and as ok, refused (4xx) or failed (5xx), since the agent started; operations that were asked for.";
+        API_DURATION Histogram "elb_api_request_duration" "seconds" ["method"]
+            "Time from the head of such a request to its answer, since the agent started; wrong credentials wait for it.";
+        STORE_COMMIT Histogram "elb_store_commit" "seconds" []
+            "Time that a commit to the store of the API took until it was on the disk, several writes together, since the agent started.";
+        STORE_BYTES Gauge "elb_store" "bytes" []
+            "Size of the store of the API: its file and its log.";
+        STORE_BACKUP Gauge "elb_store_backup_timestamp" "seconds" []
+            "When elb store backup last copied the store of the API, in seconds since 1970; absent: never.";
         MEMBERS_LEFT_OUT Gauge "elb_metrics_members_left_out" "" []
             "Members that have no metrics of their own, since there are more than metrics.members.";
         SNAPSHOT Gauge "elb_metrics_snapshot_timestamp" "seconds" []

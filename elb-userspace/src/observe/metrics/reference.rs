@@ -25,8 +25,8 @@ scrape_configs:
 - With direct server return, packets of members do not pass elb: what they send, and when they close or reset a
   connection, is not known, and there are no such metrics. Where connections are not recorded, there is no number of
   open ones. Of UDP nothing says which packet is the first of a flow: opened connections are those of TCP.
-- Of the V3 API there are two counters (`elb_api_…`), of its store none. When a configuration was last taken over is
-  `elb_config_last_reload_success_timestamp_seconds`.
+- Metrics of the API's store (`elb_store_…`) are there where the file has `[api]`. When a configuration was last taken
+  over is `elb_config_last_reload_success_timestamp_seconds`.
 - There are no rates and no peaks: `rate()` and `max_over_time()` make them.
 - With more members than `[metrics] members`, those of the section Members are left out altogether, and
   `elb_metrics_members_left_out` says how many members there are.

@@ -87,6 +87,36 @@ pub struct AgentFigures {
     pub wrong_credentials: u64,
     /// Refused calls of the API without an audit record.
     pub unrecorded: u64,
+    /// Requests to the API.
+    pub api: ApiFigures,
+    /// The store of the API, where there is one.
+    pub store: Option<StoreFigures>,
+}
+
+/// Requests to the API over TCP, since the agent started.
+#[derive(Clone, Debug, Default)]
+pub struct ApiFigures {
+    /// By operation, and in the order of [`CLASSES`].
+    pub requests: BTreeMap<&'static str, [u64; CLASSES.len()]>,
+    /// How long they took, by method.
+    pub durations: BTreeMap<&'static str, Histogram>,
+}
+
+/// What became of a request: it was answered, it was wrong, it failed.
+pub const CLASSES: [&str; 3] = ["ok", "refused", "failed"];
+/// Upper ends of the classes of requests by duration, in seconds.
+pub const REQUEST_ENDS: &[f64] =
+    &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0];
+
+/// The store of the API.
+#[derive(Clone, Debug)]
+pub struct StoreFigures {
+    /// Commits by duration.
+    pub commits: Histogram,
+    /// Bytes of its file and of its log.
+    pub bytes: u64,
+    /// When it was copied last.
+    pub copied: Option<SystemTime>,
 }
 
 /// The flow log.

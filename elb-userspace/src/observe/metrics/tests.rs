@@ -106,6 +106,15 @@ fn agent() -> AgentFigures {
         lost_lines: 0,
         wrong_credentials: 0,
         unrecorded: 0,
+        api: ApiFigures {
+            requests: BTreeMap::from([("list_pools", [5, 1, 0])]),
+            durations: BTreeMap::from([("GET", Histogram::new(REQUEST_ENDS))]),
+        },
+        store: Some(StoreFigures {
+            commits: Histogram::new(PUBLISH_ENDS),
+            bytes: 4_096,
+            copied: Some(SystemTime::UNIX_EPOCH + Duration::from_secs(77)),
+        }),
     }
 }
 
@@ -222,6 +231,12 @@ fn values_are_those_that_were_counted() {
         (r#"elb_probe_duration_seconds_bucket{pool="web",type="TCP",le="0.002"}"#.to_owned(), "0"),
         (r#"elb_probe_duration_seconds_bucket{pool="web",type="TCP",le="0.005"}"#.to_owned(), "1"),
         (r#"elb_probe_duration_seconds_count{pool="web",type="TCP"}"#.to_owned(), "1"),
+        (r#"elb_api_requests_total{operation="list_pools",class="refused"}"#.to_owned(), "1"),
+        (r#"elb_api_requests_total{operation="list_pools",class="failed"}"#.to_owned(), "0"),
+        (r#"elb_api_request_duration_seconds_count{method="GET"}"#.to_owned(), "0"),
+        ("elb_store_commit_seconds_count".to_owned(), "0"),
+        ("elb_store_bytes".to_owned(), "4096"),
+        ("elb_store_backup_timestamp_seconds".to_owned(), "77.0"),
         ("elb_metrics_members_left_out".to_owned(), "0"),
     ] {
         assert_eq!(line(&text, &series), format!("{series} {value}"));

@@ -6,6 +6,7 @@ use std::io;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use rusqlite::{Connection, ErrorCode};
 
@@ -35,12 +36,13 @@ pub struct Restored {
 }
 
 impl Store {
-    /// A copy of what is on the disk now, as a file without a name, at its beginning.
+    /// A copy of what is on the disk now, as a file without a name, at its beginning. That it was made at this time is
+    /// written down.
     ///
     /// # Errors
     /// There is no room for it next to the store.
-    pub async fn copy(&self) -> Result<File, Arc<StoreError>> {
-        let to = copy_of(self.path());
+    pub async fn copy(&self, at: SystemTime) -> Result<File, Arc<StoreError>> {
+        let (to, measured) = (copy_of(self.path()), self.measured.clone());
         self.look(move |database| {
             // One that a killed agent left.
             remove(&to)?;
@@ -49,6 +51,7 @@ impl Store {
             let file = File::open(&to).map_err(|error| StoreError::File(to.clone(), error));
             remove(&to)?;
             copied?;
+            measured.copied(database.connection(), at);
             file
         })
         .await
@@ -156,7 +159,7 @@ fn settle(store: &Path) -> rusqlite::Result<()> {
 }
 
 /// The log of a database: what was committed and is not in its file yet.
-fn log_of(path: &Path) -> PathBuf {
+pub(super) fn log_of(path: &Path) -> PathBuf {
     with_suffix(path, "-wal")
 }
 
@@ -185,10 +188,13 @@ fn remove(path: &Path) -> Result<(), StoreError> {
 mod tests {
     use std::collections::BTreeMap;
     use std::io::Read as _;
+    use std::time::Duration;
 
     use super::*;
     use crate::model::ResourceId;
     use crate::source::store::{AuditRecord, Document};
+
+    const COPIED: SystemTime = SystemTime::UNIX_EPOCH;
 
     fn run<T>(work: impl Future<Output = T>) -> T {
         tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(work)
@@ -199,7 +205,7 @@ mod tests {
         for _ in 0..500 {
             match Store::open(path, Box::new(|_| Ok(()))) {
                 Ok(store) => return store,
-                Err(_) => std::thread::sleep(std::time::Duration::from_millis(10)),
+                Err(_) => std::thread::sleep(Duration::from_millis(10)),
             }
         }
         panic!("the store stays locked");
@@ -227,7 +233,7 @@ mod tests {
 
     fn copy(store: &Store, to: &Path) {
         let mut bytes = Vec::new();
-        run(store.copy()).unwrap().read_to_end(&mut bytes).unwrap();
+        run(store.copy(COPIED)).unwrap().read_to_end(&mut bytes).unwrap();
         fs::write(to, bytes).unwrap();
     }
 
@@ -241,6 +247,9 @@ mod tests {
         fs::write(path.with_added_extension("copy"), "half").unwrap();
         copy(&store, &saved);
         assert!(!path.with_added_extension("copy").exists());
+        let costs = store.costs();
+        assert_eq!((costs.copied, costs.commits.iter().sum::<u64>()), (Some(COPIED), 1));
+        assert!(costs.bytes > 0 && costs.time > Duration::ZERO, "{costs:?}");
         let facts = examine(&saved).unwrap();
         assert_eq!((facts.resources, facts.records, facts.revision), (1, 1, 1));
         let copied = store.read().clone();
@@ -250,10 +259,11 @@ mod tests {
         assert!(refused.contains("locked"), "{refused}");
         drop(store);
         fs::write(copy_of(&path), "half").unwrap();
-        drop(open(&path));
+        let again = open(&path).costs();
+        assert_eq!((again.copied, again.commits.iter().sum::<u64>()), (Some(COPIED), 0));
         assert!(!copy_of(&path).exists(), "it is gone with the next start");
         let restored = (0..500).find_map(|_| {
-            std::thread::sleep(std::time::Duration::from_millis(10));
+            std::thread::sleep(Duration::from_millis(10));
             restore(&saved, &path, "old").ok()
         });
         let restored = restored.unwrap();

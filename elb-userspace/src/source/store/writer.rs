@@ -4,13 +4,15 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use std::thread;
+use std::time::Instant;
 
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::database::Database;
 use super::documents::Change;
 use super::group::{self, Asked, Job};
-use super::{Body, Documents, StoreError, Transaction};
+use super::measured::Measured;
+use super::{Body, Documents, StoreCosts, StoreError, Transaction};
 
 /// Writes that wait; who asks for more waits, too.
 const WAITING: usize = 1024;
@@ -63,6 +65,7 @@ pub struct Store {
     jobs: mpsc::Sender<Waiting>,
     committed: watch::Receiver<u64>,
     reached: Arc<watch::Sender<Reached>>,
+    pub(super) measured: Arc<Measured>,
 }
 
 /// What waits for the thread.
@@ -79,21 +82,34 @@ impl Store {
     /// It is damaged, another process has it, or it cannot be read or made.
     pub fn open(path: &Path, check: ModelCheck) -> Result<Self, StoreError> {
         let (database, documents) = Database::open(path)?;
+        let measured = Arc::new(Measured::of(database.connection())?);
         let shared = Arc::new(RwLock::new(documents.clone()));
         let (jobs, waiting) = mpsc::channel(WAITING);
         let (commits, committed) = watch::channel(documents.revision);
-        let writer = Writer { database, documents, shared: shared.clone(), check, commits };
+        let writer = Writer {
+            database,
+            documents,
+            shared: shared.clone(),
+            check,
+            commits,
+            measured: measured.clone(),
+        };
         thread::Builder::new()
             .name("elb-store".to_owned())
             .spawn(move || writer.run(waiting))
             .map_err(|error| StoreError::File(path.to_owned(), error))?;
         let reached = Arc::new(watch::channel(Reached::default()).0);
-        Ok(Self { path: path.to_owned(), shared, jobs, committed, reached })
+        Ok(Self { path: path.to_owned(), shared, jobs, committed, reached, measured })
     }
 
     /// Its file.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// What it costs.
+    pub fn costs(&self) -> StoreCosts {
+        self.measured.costs(&self.path)
     }
 
     /// What is on the disk.
@@ -155,6 +171,7 @@ struct Writer {
     shared: Arc<RwLock<Documents>>,
     check: ModelCheck,
     commits: watch::Sender<u64>,
+    measured: Arc<Measured>,
 }
 
 impl Writer {
@@ -198,7 +215,10 @@ impl Writer {
         }
         let before = self.documents.revision;
         self.documents.revision += u64::from(!changes.is_empty());
-        if let Err(error) = self.database.commit(&self.documents, changes, audit) {
+        let begun = Instant::now();
+        let committed = self.database.commit(&self.documents, changes, audit);
+        self.measured.committed(begun.elapsed());
+        if let Err(error) = committed {
             tracing::error!(%error, "the store cannot be written; nothing of what was asked for changed");
             self.documents.revision = before;
             for (at, before) in changes.iter().rev() {

@@ -30,9 +30,9 @@ fn stay_on_one() -> Result<()> {
     sched_setaffinity(Pid::from_raw(0), &one).context("cannot stay on one CPU")
 }
 
-/// Without this, other processes' turns leave caches and branch predictors cold. The kernel keeps
+/// The calling thread goes before every ordinary process. Without this, other processes' turns leave caches and branch predictors cold. The kernel keeps
 /// a share of the CPU for others (`kernel.sched_rt_runtime_us`).
-fn go_first() {
+pub fn go_first() {
     let first = libc::sched_param { sched_priority: 1 };
     // SAFETY: the kernel reads the structure, which lives until the call returns; 0 is the calling
     // thread.

@@ -7,16 +7,17 @@
 //! runs it.
 
 use std::fmt::Write as _;
-use std::fs;
 use std::path::PathBuf;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Result, ensure};
 use elb_tests::address::Family;
 use elb_tests::agent::Agent;
 use elb_tests::config::{Config, Forwarding};
+use elb_tests::cpu::Cpu;
 use elb_tests::lab::Lab;
+use elb_tests::resident::memory_of;
 use elb_tests::server::Server;
 use elb_tests::wire::HTTP_PORT;
 use elb_userspace::api::client;
@@ -39,6 +40,7 @@ const LATE: f64 = 500.0;
 const CPU: f64 = 50.0;
 /// MiB: the bar of 200 MB.
 const MEMORY: f64 = 190.7;
+const MIB: f64 = 1_048_576.0;
 
 pub fn section(effort: Effort) -> Result<Section> {
     let time = Duration::from_secs(effort.of(15, 30));
@@ -74,7 +76,7 @@ struct Scene {
 /// What the agent reported and took until a moment.
 struct Reading {
     at: Instant,
-    ticks: u64,
+    cpu: Cpu,
     classes: Vec<Class>,
 }
 
@@ -111,7 +113,9 @@ impl Scene {
     }
 
     fn row(&self, case: &str, before: &Reading) -> Result<Row> {
-        let (resident, after) = (resident(self.agent.id())?, self.read()?);
+        let resident = memory_of(self.agent.id(), "VmRSS")? as f64 / MIB;
+        let cpu = before.cpu.used()? * 100.0;
+        let after = self.read()?;
         let took = (after.at - before.at).as_secs_f64();
         let classes = between(&before.classes, &after.classes);
         let probes: u64 = classes.iter().map(|class| class.probes).sum();
@@ -119,8 +123,6 @@ impl Scene {
         let expected = f64::from(MEMBERS) / f64::from(DELAY);
         ensure!(rate > 0.9 * expected, "{rate} probes a second instead of {expected}");
         let late = |part| quantile(&classes, part).map_or(f64::INFINITY, |ms| ms as f64);
-        let ticks_per_second = 100.0;
-        let cpu = (after.ticks - before.ticks) as f64 / ticks_per_second / took * 100.0;
         let figures = vec![
             Figure::new("probes_a_second", 0, rate),
             Figure::new("late_median_ms", 0, late(0.5)),
@@ -138,9 +140,9 @@ impl Scene {
 
     /// The processor time is that before the agent is asked, which costs as well.
     fn read(&self) -> Result<Reading> {
-        let (at, ticks) = (Instant::now(), ticks(self.agent.id())?);
+        let (at, cpu) = (Instant::now(), Cpu::of(self.agent.id())?);
         let classes = self.status()?.agent.probing.lateness;
-        Ok(Reading { at, ticks, classes })
+        Ok(Reading { at, cpu, classes })
     }
 
     /// Without the probes that are remembered, which would keep the agent busy.
@@ -164,22 +166,6 @@ fn between(before: &[Class], after: &[Class]) -> Vec<Class> {
         ..*after
     };
     before.iter().zip(after).map(class).collect()
-}
-
-/// Clock ticks of a process, in user and kernel mode (proc(5), the fields utime and stime).
-fn ticks(process: u32) -> Result<u64> {
-    let stat = fs::read_to_string(format!("/proc/{process}/stat"))?;
-    let (_, fields) = stat.rsplit_once(") ").context("no end of the name")?;
-    let field = |n: usize| fields.split(' ').nth(n)?.parse::<u64>().ok();
-    field(11).zip(field(12)).map(|(user, kernel)| user + kernel).context("no times")
-}
-
-/// MiB that a process has in memory.
-fn resident(process: u32) -> Result<f64> {
-    let status = fs::read_to_string(format!("/proc/{process}/status"))?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS")?;
-    let kib: f64 = line.split_whitespace().next().context("no number")?.parse()?;
-    Ok(kib / 1024.0)
 }
 
 /// A load balancer with a listener for each pool; all members are probed on the port of the server.

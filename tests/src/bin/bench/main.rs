@@ -11,9 +11,12 @@ mod peers;
 mod publish;
 mod rate;
 mod ring;
+mod scrape;
+mod top;
 mod verdict;
 
 mod cpu;
+mod crowd;
 mod cycles;
 mod effort;
 mod floor;
@@ -40,7 +43,7 @@ use crate::report::Section;
 #[derive(Parser)]
 #[command(about = "Measures what elb costs")]
 struct Arguments {
-    /// What to measure; everything but health, peers and api, if nothing is named
+    /// What to measure; everything but health, scrape, top, peers and api, if nothing is named
     #[arg(value_enum)]
     sections: Vec<Name>,
     /// Fewer repetitions: the whole ends within two minutes
@@ -75,6 +78,10 @@ enum Name {
     Memory,
     /// Probing 10,000 members: punctuality, processor time, memory
     Health,
+    /// A scrape of the metrics of 10,000 members
+    Scrape,
+    /// Looking at `elb top`
+    Top,
     /// Other load balancers next to elb
     Peers,
     /// The ELB V3 API under load
@@ -94,6 +101,8 @@ impl Name {
             Self::Verdict => verdict::section(effort),
             Self::Memory => memory::section(),
             Self::Health => health::section(effort),
+            Self::Scrape => scrape::section(effort),
+            Self::Top => top::section(effort),
             Self::Peers => peers::section(effort),
             Self::Api => api::section(effort),
         }

@@ -13,6 +13,7 @@ use elb_tests::address::Family;
 use elb_tests::agent::Agent;
 use elb_tests::config::Config;
 use elb_tests::lab::Lab;
+use elb_tests::resident::memory_of;
 use elb_tests::status;
 
 use crate::report::{Figure, Row, Section};
@@ -48,9 +49,9 @@ pub fn section() -> Result<Section> {
     };
     let mut table = vec![row("all maps", f64::NAN, all)];
     table.extend(rows.iter().map(|(name, mib, entries)| row(name, f64::from(*entries), *mib)));
-    let own = |field| memory(running.id(), field);
-    table.push(row("agent, memory of its own", f64::NAN, own("RssAnon:")?));
-    table.push(row("agent, with mapped rings and its program", f64::NAN, own("VmRSS:")?));
+    let own = |figure| memory_of(running.id(), figure).map(|bytes| bytes as f64 / MIB);
+    table.push(row("agent, memory of its own", f64::NAN, own("RssAnon")?));
+    table.push(row("agent, with mapped rings and its program", f64::NAN, own("VmRSS")?));
     let notes = vec![format!(
         "{} listeners, {POOLS} pools of {MEMBERS} members, each pool behind {BALANCERS} listeners, \
          rings of 65,537 slots. Maps are as large as they are made, whatever they hold, but for \
@@ -71,12 +72,6 @@ fn map(pins: &Path, name: &str) -> Result<(String, f64, u32)> {
     let info = fs::read_to_string(format!("/proc/self/fdinfo/{descriptor}"))?;
     let bytes = field(&info, "memlock:").context("the kernel does not report memlock")?;
     Ok((name.to_owned(), bytes / MIB, map.info()?.max_entries()))
-}
-
-/// MiB of a process.
-fn memory(process: u32, name: &str) -> Result<f64> {
-    let status = fs::read_to_string(format!("/proc/{process}/status"))?;
-    Ok(field(&status, name).with_context(|| format!("no {name}"))? / 1024.0)
 }
 
 fn field(text: &str, name: &str) -> Option<f64> {

@@ -102,12 +102,16 @@ fn floor(loads: &[Cycles], limits: &[f64]) -> Row {
 fn row(case: &Case, loads: &[Cycles], limits: &[f64]) -> Row {
     let counted = Counted::of(loads, limits);
     let bar = case.bar.map(|(limit, against)| {
-        let multiple = counted.median(|of| (of.subject - of.nothing) / (of.against - of.nothing));
-        let name = match against {
-            Against::Floor => "floor",
-            Against::Case(name) => name,
-        };
-        Bar::at_most(multiple, limit, format!("× {name}"))
+        let multiple =
+            || counted.median(|of| (of.subject - of.nothing) / (of.against - of.nothing));
+        match against {
+            Against::Floor => Bar::at_most(multiple(), limit, "× floor"),
+            Against::Case(name) => Bar::at_most(multiple(), limit, format!("× {name}")),
+            Against::Uncounted => {
+                let more = counted.median(|of| of.subject - of.against);
+                Bar::at_most(more, limit, "ns more than without them")
+            }
+        }
     });
     Row { case: case.name.to_owned(), figures: figures(&counted), bars: Vec::from_iter(bar) }
 }

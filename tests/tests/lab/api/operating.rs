@@ -25,6 +25,29 @@ fn audit(scene: &ApiScene, words: &[&str]) -> Result<Vec<Value>> {
     printed::lines(&["audit"], &printed)
 }
 
+/// What was asked for, that it is on the disk, and that the store was copied.
+fn metrics_tell(scene: &ApiScene) -> Result<()> {
+    wait_for("metrics of the API and its store", LIMIT, || {
+        let text = scene.agent.run(&["metrics"])?;
+        let value = |series: &str| {
+            let line = text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
+            line.and_then(|value| value.parse::<f64>().ok()).unwrap_or_default()
+        };
+        let asked = |operation: &str, class: &str| {
+            let labels = format!("operation={operation:?},class={class:?}");
+            value(&format!("elb_api_requests_total{{{labels}}}"))
+        };
+        let posts = value(r#"elb_api_request_duration_seconds_count{method="POST"}"#);
+        let made = asked("create_load_balancer", "ok");
+        let is_told = (made, asked("create_load_balancer", "refused")) == (1.0, 0.0)
+            && posts >= made + asked("create_member", "ok")
+            && value("elb_store_commit_seconds_count") >= posts
+            && value("elb_store_bytes") > 0.0
+            && value("elb_store_backup_timestamp_seconds") > 0.0;
+        Ok(is_told.then_some(()))
+    })
+}
+
 #[test]
 fn a_store_is_copied_while_it_serves_and_put_back_when_it_does_not() -> Result<()> {
     let mut scene = ApiScene::start()?;
@@ -35,6 +58,7 @@ fn a_store_is_copied_while_it_serves_and_put_back_when_it_does_not() -> Result<(
     let copy = copy.to_str().context("a path")?.to_owned();
     let said = session.scene.agent.run(&["store", "backup", &copy])?;
     ensure!(said.contains("5 resources"), "{said}");
+    metrics_tell(session.scene)?;
 
     let (args, renamed) =
         (json!({"loadbalancer_id": lb}), json!({"loadbalancer": {"name": "later"}}));

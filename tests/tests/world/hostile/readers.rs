@@ -1,7 +1,6 @@
 //! Clients that ask the agent, however much there is to say, and however slowly it is read.
 
 use std::{
-    fs,
     io::{Read as _, Write as _},
     net::IpAddr,
     os::unix::net::UnixStream,
@@ -11,12 +10,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Result, ensure};
 use elb_tests::{
     address::Family,
     agent::Agent,
     config::{Config, Forwarding, HealthMonitor, Listener, Member, MonitorKind, Pool, Protocol},
     lab::Lab,
+    resident::memory_of,
     wait::wait_for,
     wire::HTTP_PORT,
 };
@@ -110,7 +110,7 @@ fn a_large_status_is_linear_and_nothing_waits_for_it() -> Result<()> {
     println!(
         "{listeners} listeners, {members} members: {bytes} bytes in {took:?}; the longest wait: {longest:?}; \
          the agent takes {} MiB",
-        resident(agent.id())? / 1024
+        memory_of(agent.id(), "VmRSS")? >> 20
     );
     let most = 2500 * usize::try_from(members)? + 600 * usize::try_from(listeners)? + 20_000;
     assert!(bytes < most, "{bytes} bytes, {most} expected at most");
@@ -131,13 +131,6 @@ fn a_large_status_is_linear_and_nothing_waits_for_it() -> Result<()> {
     let all = said["load_balancers"][0]["listeners"].as_array().map(Vec::len);
     assert_eq!(all, usize::try_from(listeners).ok());
     Ok(())
-}
-
-/// KiB that a process has in memory.
-fn resident(process: u32) -> Result<u64> {
-    let status = fs::read_to_string(format!("/proc/{process}/status"))?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS")?;
-    Ok(line.split_whitespace().next().context("no number")?.parse()?)
 }
 
 #[test]

@@ -8,7 +8,7 @@ use elb_common::reason::{Fate, Reason};
 use super::super::encode::{Value, Writer};
 use super::super::family::*;
 use super::super::process::ProcessFigures;
-use super::super::snapshot::AgentFigures;
+use super::super::snapshot::{AgentFigures, CLASSES};
 use super::Scrape;
 use crate::kernel::bpf::coarse_seconds;
 
@@ -44,6 +44,7 @@ impl Scrape {
         out.one(&LOG_LOST, Value::Whole(agent.lost_lines))?;
         out.one(&API_WRONG_CREDENTIALS, Value::Whole(agent.wrong_credentials))?;
         out.one(&API_UNRECORDED, Value::Whole(agent.unrecorded))?;
+        api(agent, out)?;
         let left_out = snapshot.all_members.saturating_sub(snapshot.members.len());
         out.one(&MEMBERS_LEFT_OUT, Value::Whole(left_out as u64))?;
         out.one(&SNAPSHOT, snapshot.time)?;
@@ -113,6 +114,22 @@ fn probes(agent: &AgentFigures, out: &mut Writer<'_, '_>) -> fmt::Result {
     out.one(&VERDICT_PUBLISH, Value::Histogram(&agent.verdicts))?;
     out.one(&PUBLISH, Value::Histogram(&agent.publications))?;
     out.one(&RING_BUILD, Value::Histogram(&agent.ring_builds))
+}
+
+fn api(agent: &AgentFigures, out: &mut Writer<'_, '_>) -> fmt::Result {
+    let requests = agent.api.requests.iter().flat_map(|(operation, counts)| {
+        let counts = CLASSES.into_iter().zip(counts);
+        counts.map(|(class, count)| ([*operation, class], Value::Whole(*count)))
+    });
+    out.all(&API_REQUESTS, requests)?;
+    let durations = agent.api.durations.iter();
+    out.all(&API_DURATION, durations.map(|(method, time)| ([*method], Value::Histogram(time))))?;
+    let store = agent.store.as_ref();
+    let alone = |value| ([""; 0], value);
+    out.all(&STORE_COMMIT, store.map(|store| alone(Value::Histogram(&store.commits))))?;
+    out.all(&STORE_BYTES, store.map(|store| alone(Value::Whole(store.bytes))))?;
+    let copied = store.and_then(|store| store.copied);
+    out.all(&STORE_BACKUP, copied.map(|time| alone(time.into())))
 }
 
 fn figures(process: &ProcessFigures, out: &mut Writer<'_, '_>) -> fmt::Result {

@@ -8,6 +8,8 @@ pub enum Against {
     Floor,
     /// Another case, named before.
     Case(&'static str),
+    /// The same case, with a program that does not count connections. The bar is a difference, in nanoseconds.
+    Uncounted,
 }
 
 /// What becomes of records in the flow tables.
@@ -63,6 +65,11 @@ impl Case {
     const fn times(self, multiple: f64, other: &'static str) -> Self {
         Self { bar: Some((multiple, Against::Case(other))), ..self }
     }
+
+    /// May cost so many nanoseconds more than without the counters of connections.
+    const fn counts_for(self, nanoseconds: f64) -> Self {
+        Self { bar: Some((nanoseconds, Against::Uncounted)), ..self }
+    }
 }
 
 pub const CASES: &[Case] = &[
@@ -107,6 +114,9 @@ pub const CASES: &[Case] = &[
     case("flow log on: TCP, one flow", Kind::Data, To::Ipip, 1).logged().times(1.15, ONE_FLOW),
     case("flow log on: TCP, 1,048,576 flows", Kind::Data, To::Ipip, M).logged(),
     case("flow log on: SYN flood, 1,048,576 sources", Kind::Syn, To::Ipip, M).logged(),
+    case("counters of connections: TCP, one flow", Kind::Data, To::Ipip, 1).counts_for(1.0),
+    case("counters of connections: TCP, 1,048,576 flows", Kind::Data, To::Ipip, M).counts_for(1.0),
+    case("counters of connections: SYN, one flow", Kind::Syn, To::Ipip, 1).counts_for(5.0),
     case("not for a virtual address: pass", Kind::Data, To::Foreign, 1 << 16).floors(0.4),
     case("from a member, no answer: pass", Kind::Data, To::MembersOwn, 1 << 16),
 ];

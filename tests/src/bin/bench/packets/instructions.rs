@@ -3,7 +3,7 @@
 
 use anyhow::{Context as _, Result, ensure};
 
-use super::cases::{CASES, Case};
+use super::cases::{Against, CASES, Case};
 use super::load::{Load, Scale};
 use crate::report::{Figure, Row, Section};
 use crate::trials::Trials;
@@ -18,7 +18,9 @@ const SCALE: Scale = Scale {
 
 pub fn section() -> Result<Section> {
     let mut load = Load::new(SCALE)?;
-    let rows = CASES.iter().map(|case| row(&mut load, case).context(case.name));
+    // Two programs side by side are no case for a baseline: one of them is another case already.
+    let own = CASES.iter().filter(|case| !matches!(case.bar, Some((_, Against::Uncounted))));
+    let rows = own.map(|case| row(&mut load, case).context(case.name));
     let rows = rows.collect::<Result<_>>()?;
     ensure!(load.records_on_settled_rings()? == 0, "packets on settled rings made records");
     Ok(Section { name: "instructions", rows, notes: Vec::new() })

@@ -13,7 +13,7 @@ use elb_common::names;
 use elb_common::room::{self, FlowTable};
 use elb_tests::datapath;
 use elb_tests::record::{Record, array, hash};
-use elb_tests_ebpf::bench::{FLOOR, NOTHING, ROLES, Template, WRAPPER};
+use elb_tests_ebpf::bench::{FLOOR, NOTHING, ROLES, Template, UNCOUNTED, WRAPPER};
 
 use super::cases::{Against, CASES, Case, Records};
 use crate::cycles::Cycles;
@@ -53,6 +53,8 @@ enum Program {
     Recording,
     /// That which writes the flow log, with the maps of the first.
     Logged,
+    /// elb without the counters of connections, with maps of its own.
+    Uncounted,
 }
 
 pub struct Load {
@@ -77,6 +79,7 @@ impl Load {
             handle(&recorded[1], names::PROGRAM)?,
             handle(&load(scale.usual_records)?, names::PROGRAM)?,
             handle(&settled, names::LOGGED_PROGRAM)?,
+            handle(&uncounted(scale.few_records)?, UNCOUNTED)?,
         ];
         turns.name(&programs)?;
         let mut load = Self { turns, settled, scale };
@@ -116,6 +119,9 @@ impl Load {
             Some((_, Against::Case(name))) => {
                 self.of(CASES.iter().find(|case| case.name == name).context("no such case")?)?
             }
+            Some((_, Against::Uncounted)) => {
+                Template { program: Program::Uncounted as u32, ..self.of(case)? }
+            }
             Some((_, Against::Floor)) | None => floor,
         };
         // The last packet is the first role's.
@@ -154,6 +160,12 @@ impl Load {
         ensure!(answer == wanted, "the program answered {answer}, not {wanted}");
         Ok(())
     }
+}
+
+/// The object without counters of connections.
+fn uncounted(places: u32) -> Result<Ebpf> {
+    let memory = world::memory(world::LOOPBACK, places);
+    datapath::load_from("bench-uncounted", UNCOUNTED, &memory, places)
 }
 
 /// Loads the program that writes the flow log, with the usual budget for one CPU of two. It is not read.
