@@ -209,7 +209,7 @@ pub struct Backend {
     /// Who it is.
     #[serde(flatten)]
     pub member: BackendMember,
-    /// l2, ipip or gue.
+    /// nat, l2, ipip or gue.
     pub forwarding: String,
     /// Whether its next hop is known.
     pub reachable: bool,

@@ -29,8 +29,10 @@ const AT_ONCE: usize = 1 << 20;
 pub struct CounterMaps {
     programs: Programs,
     listeners: PerCpu,
+    listener_replies: PerCpu,
     events: PerCpu,
     backends: PerCpu,
+    backend_replies: PerCpu,
     opened: PerCpu,
     reasons: PerCpu,
     listener_states: Plain,
@@ -52,12 +54,16 @@ pub struct WantedCounts {
 pub struct PacketCounts {
     /// What listeners forwarded.
     pub listeners: Vec<Counter>,
+    /// What was translated back for listeners.
+    pub listener_replies: Vec<Counter>,
     /// What else happened at listeners.
     pub events: Vec<ListenerEvents>,
     /// What listeners have open.
     pub listener_states: Vec<ListenerState>,
     /// What members got.
     pub backends: Vec<Counter>,
+    /// What members answered, of what was translated back.
+    pub backend_replies: Vec<Counter>,
     /// TCP connections that were opened at members.
     pub opened: Vec<u64>,
     /// What members have open.
@@ -80,8 +86,10 @@ impl CounterMaps {
         Ok(Self {
             programs: Programs::of(object),
             listeners: PerCpu::open(directory, names::LISTENER_COUNTERS)?,
+            listener_replies: PerCpu::open(directory, names::LISTENER_REPLIES)?,
             events: PerCpu::open(directory, names::LISTENER_EVENTS)?,
             backends: PerCpu::open(directory, names::BACKEND_COUNTERS)?,
+            backend_replies: PerCpu::open(directory, names::BACKEND_REPLIES)?,
             opened: PerCpu::open(directory, names::BACKEND_OPENED)?,
             reasons: PerCpu::open(directory, names::REASON_COUNTERS)?,
             listener_states: Plain::open(directory, names::LISTENER_STATES)?,
@@ -97,9 +105,11 @@ impl CounterMaps {
     pub fn read(&self, wanted: WantedCounts) -> io::Result<PacketCounts> {
         Ok(PacketCounts {
             listeners: self.listeners.sums(wanted.listeners)?,
+            listener_replies: self.listener_replies.sums(wanted.listeners)?,
             events: self.events.sums(wanted.listeners)?,
             listener_states: self.listener_states.values(wanted.listeners)?,
             backends: self.backends.sums(wanted.backends)?,
+            backend_replies: self.backend_replies.sums(wanted.backends)?,
             opened: self.opened.sums(wanted.backends)?,
             backend_states: self.backend_states.values(wanted.backends)?,
             reasons: self.reasons.sums(REASONS)?,

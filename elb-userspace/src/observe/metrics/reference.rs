@@ -23,7 +23,8 @@ scrape_configs:
   packets are in BPF maps and go on while no agent runs; those that say so begin anew with the agent.
 - Values that are not counters of packets are at most seconds old (`elb_metrics_snapshot_timestamp_seconds`).
 - With direct server return, packets of members do not pass elb: what they send, and when they close or reset a
-  connection, is not known, and there are no such metrics. Where connections are not recorded, there is no number of
+  connection, is not known. Metrics of what members answer (`…_reply_…`) are those of pools with `forwarding = \"nat\"`, and
+  absent for others; a listener has them if its pool is one, or its fallback pool. Where connections are not recorded, there is no number of
   open ones. Of UDP nothing says which packet is the first of a flow: opened connections are those of TCP.
 - Of the V3 API there are two counters (`elb_api_…`), of its store none. When a configuration was last taken over is
   `elb_config_last_reload_success_timestamp_seconds`.

@@ -12,6 +12,22 @@ impl Maps {
         total(&self.listener_counters, u32::from(id)).map_err(at(names::LISTENER_COUNTERS))
     }
 
+    /// What was translated back to clients of a listener.
+    ///
+    /// # Errors
+    /// The map cannot be read.
+    pub fn listener_replies(&self, id: u16) -> Result<Counter, MapError> {
+        self.replies.of_listener(id)
+    }
+
+    /// What a backend answered, of what was translated back.
+    ///
+    /// # Errors
+    /// The map cannot be read.
+    pub fn backend_replies(&self, id: u16) -> Result<Counter, MapError> {
+        self.replies.of_backend(id)
+    }
+
     /// What a listener has open and recorded.
     ///
     /// # Errors
@@ -157,6 +173,6 @@ impl Maps {
     }
 }
 
-fn total(counters: &MapCounters, index: u32) -> Result<Counter, aya::maps::MapError> {
+pub(super) fn total(counters: &MapCounters, index: u32) -> Result<Counter, aya::maps::MapError> {
     Ok(counters.get(&index, 0)?.iter().map(|counter| counter.0).sum())
 }
