@@ -23,6 +23,26 @@ impl Counter {
     }
 }
 
+/// Value of `LISTENER_ANSWERS` and `BACKEND_ANSWERS`: what members' answers that are translated back say of their TCP
+/// connections.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
+pub struct Answers {
+    /// Segments that accept a connection. One that is repeated counts again.
+    pub accepted: u64,
+    /// Segments that reset a connection, or refuse one.
+    pub resets: u64,
+}
+
+impl Answers {
+    /// Counts a segment that does one of both.
+    #[inline(always)]
+    pub fn add(&mut self, resets: bool) {
+        let counted = if resets { &mut self.resets } else { &mut self.accepted };
+        *counted = counted.wrapping_add(1);
+    }
+}
+
 /// Value of `LISTENER_EVENTS`: what seldom happens, apart from [`Counter`], so that packets of established
 /// connections touch none of it.
 #[repr(C)]

@@ -90,6 +90,10 @@ pub const EXCEPTIONS_V4: &str = "EXCEPTIONS_V4";
 pub const EXCEPTIONS_V6: &str = "EXCEPTIONS_V6";
 /// Until when each backend may have exceptions.
 pub const EXCEPTED: &str = "EXCEPTED";
+/// What members' answers say of their TCP connections, by listener.
+pub const LISTENER_ANSWERS: &str = "LISTENER_ANSWERS";
+/// The same by backend.
+pub const BACKEND_ANSWERS: &str = "BACKEND_ANSWERS";
 /// Answers that were translated back, by listener.
 pub const LISTENER_REPLIES: &str = "LISTENER_REPLIES";
 /// Answers that were translated back, by backend.
@@ -157,7 +161,7 @@ pub const DECAP_SET: &str = "DECAP_SET";
 pub const DECAP_COUNTERS: &str = "DECAP_COUNTERS";
 
 /// Those of [`MAPS`] that came after others of this version did: an older agent's maps lack them.
-pub const LATER_MAPS: [&str; 14] = [
+pub const LATER_MAPS: [&str; 16] = [
     CLIENT_OPENINGS,
     CLIENTS,
     REPLIES_V4,
@@ -168,6 +172,8 @@ pub const LATER_MAPS: [&str; 14] = [
     EXCEPTED,
     LISTENER_REPLIES,
     BACKEND_REPLIES,
+    LISTENER_ANSWERS,
+    BACKEND_ANSWERS,
     CLIENT_DEFAULTS,
     CLIENT_ROUTES_V4,
     CLIENT_ROUTES_V6,
@@ -175,7 +181,7 @@ pub const LATER_MAPS: [&str; 14] = [
 ];
 
 /// The maps of the object `elb-xdp` that outlive the agent, each pinned under its name.
-pub const MAPS: [&str; 50] = [
+pub const MAPS: [&str; 52] = [
     SETTINGS,
     LISTENERS_V4,
     LISTENERS_V6,
@@ -213,6 +219,8 @@ pub const MAPS: [&str; 50] = [
     EXCEPTED,
     LISTENER_REPLIES,
     BACKEND_REPLIES,
+    LISTENER_ANSWERS,
+    BACKEND_ANSWERS,
     CLIENT_DEFAULTS,
     CLIENT_ROUTES_V4,
     CLIENT_ROUTES_V6,

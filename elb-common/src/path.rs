@@ -52,7 +52,7 @@ pub use memory::{Memory, Written};
 pub use outcome::{Outcome, Stop};
 pub use packet::Packet;
 pub use parse::{Family, Ip, Link, Transport, V4, V6, part};
-pub use tables::Tables;
+pub use tables::{Tables, Translations};
 pub use witness::{Asked, Note, Witness};
 
 use network_types::eth::EtherType;

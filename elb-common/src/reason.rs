@@ -174,6 +174,9 @@ reasons! {
     45 TupleClash "tuple_clash" Dropped
         "the client uses one port for connections to two listeners that share the member's endpoint, so that the member could not tell them apart"
         "nothing: the client's next connection has another port; if it happens often, give the listeners members with ports of their own";
+    46 ResetTold "reset_told" Answered
+        "the connection of a member is over, since its drain has ended, or it or its listener was taken away, and the member was sent a reset"
+        "nothing, if that was meant; a member that is not to be cut off needs a longer connection_drain, or none";
 }
 
 /// Elements of `REASON_COUNTERS`; room for reasons to come.

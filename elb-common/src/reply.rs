@@ -42,6 +42,9 @@ pub mod reply_flags {
     pub const SHARED: u16 = 1 << 0;
     /// The member is on the interface's own segment: its packets have its Ethernet address.
     pub const ON_LINK: u16 = 1 << 1;
+    /// The connections of the endpoint are over: the member's drain has ended, or it or its listener was taken away
+    /// not long ago.
+    pub const ENDED: u16 = 1 << 2;
 }
 
 impl Reply {

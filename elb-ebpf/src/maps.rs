@@ -9,7 +9,7 @@ use elb_common::admission::{BackendState, GroupKeyV4, GroupKeyV6, ListenerState}
 use elb_common::backend::Backend;
 use elb_common::client::{Client, ClientKey};
 use elb_common::client_hop::{CLIENT_DEFAULTS as DEFAULTS, CLIENT_ROUTE_WORDS, ClientHop};
-use elb_common::counter::{Counter, ListenerEvents};
+use elb_common::counter::{Answers, Counter, ListenerEvents};
 use elb_common::error_limit::ErrorsSent;
 use elb_common::exception::Exception;
 use elb_common::flow::{Flow, FlowKeyV4, FlowKeyV6};
@@ -226,6 +226,16 @@ pub(crate) static LISTENER_REPLIES: PerCpuArray<Counter> =
 /// Packets that are translated back write, the agent reads.
 #[map]
 pub(crate) static BACKEND_REPLIES: PerCpuArray<Counter> =
+    PerCpuArray::with_max_entries(MAX_BACKENDS, 0);
+
+/// Answers that begin or end a TCP connection write, the agent reads.
+#[map]
+pub(crate) static LISTENER_ANSWERS: PerCpuArray<Answers> =
+    PerCpuArray::with_max_entries(MAX_LISTENERS, 0);
+
+/// As `LISTENER_ANSWERS`.
+#[map]
+pub(crate) static BACKEND_ANSWERS: PerCpuArray<Answers> =
     PerCpuArray::with_max_entries(MAX_BACKENDS, 0);
 
 /// Agent writes; packets that are translated back read. One element for each IP version, since most clients

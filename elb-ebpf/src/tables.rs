@@ -1,5 +1,7 @@
 //! The questions of the packet path, answered by the maps.
 
+mod translations;
+
 use core::mem::offset_of;
 
 use aya_ebpf::bindings::xdp_action;
@@ -9,23 +11,17 @@ use elb_common::addr::{Be32, Be128, Mac};
 use elb_common::admission::{GroupKeyV4, GroupKeyV6, connections};
 use elb_common::backend::Backend;
 use elb_common::client::{Client, ClientKey};
-use elb_common::client_hop::{ClientBit, ClientHop};
-use elb_common::exception::Exception;
 use elb_common::flow::{Flow, FlowKeyV4, FlowKeyV6, Stage, Visit};
 use elb_common::fragment::Fragment;
 use elb_common::interface::{Interface, LinkMac, MacKey};
-use elb_common::limits::EXCEPTION_LIFETIME;
 use elb_common::listener::{CidPart, Listener, ListenerKeyV4, ListenerKeyV6, RangeKey, Vip};
 use elb_common::path::choose::Schedule;
 use elb_common::path::control::Quote;
 use elb_common::path::question::{Question, QuestionV4, QuestionV6};
-use elb_common::path::reply::{Back, NotBack};
-use elb_common::path::subprogram::Place;
-use elb_common::path::{Family, Ip, Link, Packet, Stop, Tables, Target};
+use elb_common::path::{Family, Packet, Stop, Tables, Target};
 use elb_common::pool::Pool;
 use elb_common::quic::ServerIdKey;
 use elb_common::reason::Reason;
-use elb_common::reply::Reply;
 use elb_common::ring::{CHUNK, Slot};
 use elb_common::room::Claim;
 use elb_common::vip_bits::VipBit;
@@ -247,87 +243,6 @@ impl Tables for Maps<'_> {
     }
 
     #[inline(always)]
-    fn may_be_member_v4(&self, address: Be32) -> bool {
-        let bit = VipBit::v4(address);
-        MEMBER_BITS.get(bit.word()).is_some_and(|word| bit.is_in(*word))
-    }
-
-    #[inline(always)]
-    fn may_be_member_v6(&self, address: Be128) -> bool {
-        let bit = VipBit::v6(address);
-        MEMBER_BITS.get(bit.word()).is_some_and(|word| bit.is_in(*word))
-    }
-
-    #[inline(always)]
-    fn reply_v4(&self, key: &ListenerKeyV4) -> Option<&Reply> {
-        // SAFETY: as in `listener_v4`.
-        unsafe { REPLIES_V4.get(key) }
-    }
-
-    #[inline(always)]
-    fn reply_v6(&self, key: &ListenerKeyV6) -> Option<&Reply> {
-        // SAFETY: as in `listener_v4`.
-        unsafe { REPLIES_V6.get(key) }
-    }
-
-    #[inline(always)]
-    fn exception_v4(&self, key: &FlowKeyV4) -> Option<Exception> {
-        // SAFETY: copied at once; an element that is recycled meanwhile yields another flow's for one packet.
-        unsafe { EXCEPTIONS_V4.get(key) }.copied()
-    }
-
-    #[inline(always)]
-    fn exception_v6(&self, key: &FlowKeyV6) -> Option<Exception> {
-        // SAFETY: as for IPv4.
-        unsafe { EXCEPTIONS_V6.get(key) }.copied()
-    }
-
-    #[inline(always)]
-    fn except_v4(&self, key: &FlowKeyV4, exception: Exception) {
-        // The next packet of the flow tries again.
-        let _ = EXCEPTIONS_V4.insert(key, exception, 0);
-    }
-
-    #[inline(always)]
-    fn except_v6(&self, key: &FlowKeyV6, exception: Exception) {
-        // As for IPv4.
-        let _ = EXCEPTIONS_V6.insert(key, exception, 0);
-    }
-
-    #[inline(always)]
-    fn is_excepted(&self, backend: u16) -> bool {
-        // Mostly it was never noted: no clock is read.
-        EXCEPTED.get(u32::from(backend)).is_some_and(|until| *until != 0 && self.now() < *until)
-    }
-
-    #[inline(always)]
-    fn note_excepted(&self, backend: u16, now: u32) {
-        let Some(until) = EXCEPTED.get_ptr_mut(u32::from(backend)) else { return };
-        // SAFETY: as in `note_named`.
-        unsafe { note(until, now.wrapping_add(EXCEPTION_LIFETIME)) }
-    }
-
-    #[inline(always)]
-    fn client_hop_v4(&self, client: Be32) -> Option<&ClientHop> {
-        let other = if may_differ(ClientBit::v4(client)) {
-            CLIENT_ROUTES_V4.get(Prefix::new(32, client.raw()).key())
-        } else {
-            None
-        };
-        other.or_else(|| CLIENT_DEFAULTS.get(0))
-    }
-
-    #[inline(always)]
-    fn client_hop_v6(&self, client: Be128) -> Option<&ClientHop> {
-        let other = if may_differ(ClientBit::v6(client)) {
-            CLIENT_ROUTES_V6.get(Prefix::new(128, client.words()).key())
-        } else {
-            None
-        };
-        other.or_else(|| CLIENT_DEFAULTS.get(1))
-    }
-
-    #[inline(always)]
     fn probed_v4(&self, key: &FlowKeyV4) -> Option<u16> {
         // SAFETY: one word, copied at once; an element that is recycled meanwhile yields another
         // probe's backend for one packet.
@@ -420,12 +335,6 @@ impl Tables for Maps<'_> {
     #[inline(always)]
     fn count_backend(&self, id: u16, bytes: u64) {
         count(&BACKEND_COUNTERS, u32::from(id), bytes);
-    }
-
-    #[inline(always)]
-    fn count_reply(&self, listener: u16, backend: u16, bytes: u64) {
-        count(&LISTENER_REPLIES, u32::from(listener), bytes);
-        count(&BACKEND_REPLIES, u32::from(backend), bytes);
     }
 
     #[inline(always)]
@@ -533,81 +442,6 @@ impl Tables for Maps<'_> {
     }
 
     #[inline(always)]
-    fn reply<F: Family, P: Packet>(
-        &self,
-        _: &mut P,
-        link: &Link,
-        ip: &Ip<F::Addr>,
-        endpoint: u32,
-    ) -> Result<Back, NotBack> {
-        subprogram::reply::<F>(self.context, Place::of(link, ip), endpoint)
-    }
-
-    #[inline(always)]
-    fn reply_error<F: Family, P: Packet>(&self, _: &mut P) -> Result<Back, NotBack> {
-        subprogram::reply_error::<F>(self.context)
-    }
-
-    #[inline(always)]
-    fn no_vip<F: Family, P: Packet>(
-        &self,
-        _: &mut P,
-        link: &Link,
-        ip: &Ip<F::Addr>,
-        says: u32,
-    ) -> Result<Back, NotBack> {
-        subprogram::no_vip::<F>(self.context, Place::of(link, ip), says)
-    }
-
-    #[inline(always)]
-    fn may_translate<F: Family, P: Packet>(
-        &self,
-        _: &P,
-        link: &Link,
-        ip: &Ip<F::Addr>,
-        ids: (u16, u16),
-    ) -> Result<(), Stop> {
-        subprogram::may_translate::<F>(self.context, Place::of(link, ip), ids)
-    }
-
-    #[inline(always)]
-    fn translate<F: Family, P: Packet>(
-        &self,
-        _: &mut P,
-        link: &Link,
-        ip: &Ip<F::Addr>,
-        backend: u16,
-    ) -> Result<(), Stop> {
-        subprogram::translate::<F>(self.context, Place::of(link, ip), backend)
-    }
-
-    #[inline(always)]
-    fn translate_error<F: Family, P: Packet>(&self, _: &mut P, backend: u16) -> Result<(), Stop> {
-        subprogram::translate_error::<F>(self.context, backend)
-    }
-
-    #[inline(always)]
-    fn passes<F: Family, P: Packet>(&self, _: &P, link: &Link, ip: &Ip<F::Addr>, how: u32) {
-        subprogram::passes::<F>(self.context, Place::of(link, ip), how);
-    }
-
-    #[inline(always)]
-    fn shares<F: Family, P: Packet>(
-        &self,
-        _: &P,
-        link: &Link,
-        ip: &Ip<F::Addr>,
-        ids: (u16, u16),
-    ) -> Result<(), Stop> {
-        subprogram::shares::<F>(self.context, Place::of(link, ip), ids)
-    }
-
-    #[inline(always)]
-    fn answers_probe<F: Family, P: Packet>(&self, _: &P, link: &Link, ip: &Ip<F::Addr>) -> bool {
-        subprogram::answers_probe::<F>(self.context, Place::of(link, ip))
-    }
-
-    #[inline(always)]
     fn too_big<F: Family, P: Packet>(&self, _: &mut P, mtu: u16) -> Reason {
         subprogram::too_big::<F>(self.context, mtu)
     }
@@ -620,11 +454,6 @@ fn stage_of<T>(stage: Stage, openings: T, live: T) -> T {
         Stage::Opening => openings,
         Stage::Live => live,
     }
-}
-
-#[inline(always)]
-fn may_differ(bit: ClientBit) -> bool {
-    CLIENT_ROUTE_BITS.get(bit.word()).is_some_and(|word| bit.is_in(*word))
 }
 
 #[inline(always)]

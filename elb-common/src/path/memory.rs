@@ -1,6 +1,7 @@
 //! Tables in memory: what the packet path would do, without a kernel.
 
 mod sweeping;
+mod translations;
 
 use core::cell::RefCell;
 use core::hash::Hash;
@@ -12,13 +13,12 @@ use crate::admission::{BackendState, GroupKeyV4, GroupKeyV6, ListenerState, Open
 use crate::backend::Backend;
 use crate::client::{Client, ClientKey};
 use crate::client_hop::{CLIENT_DEFAULTS, ClientHop};
-use crate::counter::{Counter, ListenerEvents};
+use crate::counter::{Answers, Counter, ListenerEvents};
 use crate::error_limit::ErrorsSent;
 use crate::exception::Exception;
 use crate::flow::{Flow, FlowKeyV4, FlowKeyV6, Stage, Visit};
 use crate::fragment::Fragment;
 use crate::interface::{Interface, MacKey};
-use crate::limits::EXCEPTION_LIFETIME;
 use crate::listener::{
     Listener, ListenerKeyV4, ListenerKeyV6, ListenerPool, RANGE_FIXED_BITS, RangeKey, Vip,
 };
@@ -137,6 +137,10 @@ pub struct Written {
     pub excepted: HashMap<u16, u32>,
     /// `LISTENER_REPLIES`.
     pub listener_replies: HashMap<u16, Counter>,
+    /// `LISTENER_ANSWERS`.
+    pub listener_answers: HashMap<u16, Answers>,
+    /// `BACKEND_ANSWERS`.
+    pub backend_answers: HashMap<u16, Answers>,
     /// `BACKEND_REPLIES`.
     pub backend_replies: HashMap<u16, Counter>,
     /// `REASON_COUNTERS`.
@@ -359,44 +363,6 @@ impl Tables for Memory {
         let connections = &mut written.backend_states.entry(backend).or_default().connections;
         *connections = connections.wrapping_sub(1);
     }
-    fn may_be_member_v4(&self, address: Be32) -> bool {
-        let bit = |key: &ListenerKeyV4| VipBit::v4(key.address());
-        self.replies_v4.keys().any(|key| bit(key) == VipBit::v4(address))
-    }
-    fn may_be_member_v6(&self, address: Be128) -> bool {
-        let bit = |key: &ListenerKeyV6| VipBit::v6(key.address());
-        self.replies_v6.keys().any(|key| bit(key) == VipBit::v6(address))
-    }
-    fn reply_v4(&self, key: &ListenerKeyV4) -> Option<&Reply> {
-        self.replies_v4.get(key)
-    }
-    fn reply_v6(&self, key: &ListenerKeyV6) -> Option<&Reply> {
-        self.replies_v6.get(key)
-    }
-    fn exception_v4(&self, key: &FlowKeyV4) -> Option<Exception> {
-        self.written.borrow().exceptions_v4.get(key).copied()
-    }
-    fn exception_v6(&self, key: &FlowKeyV6) -> Option<Exception> {
-        self.written.borrow().exceptions_v6.get(key).copied()
-    }
-    fn except_v4(&self, key: &FlowKeyV4, exception: Exception) {
-        self.written.borrow_mut().exceptions_v4.insert(*key, exception);
-    }
-    fn except_v6(&self, key: &FlowKeyV6, exception: Exception) {
-        self.written.borrow_mut().exceptions_v6.insert(*key, exception);
-    }
-    fn is_excepted(&self, backend: u16) -> bool {
-        self.written.borrow().excepted.get(&backend).is_some_and(|until| self.now < *until)
-    }
-    fn note_excepted(&self, backend: u16, now: u32) {
-        self.written.borrow_mut().excepted.insert(backend, now + EXCEPTION_LIFETIME);
-    }
-    fn client_hop_v4(&self, client: Be32) -> Option<&ClientHop> {
-        longest(&self.client_routes_v4, &client).or(self.client_defaults.first())
-    }
-    fn client_hop_v6(&self, client: Be128) -> Option<&ClientHop> {
-        longest(&self.client_routes_v6, &client).or(self.client_defaults.last())
-    }
     fn probed_v4(&self, key: &FlowKeyV4) -> Option<u16> {
         self.probes_v4.get(key).copied()
     }
@@ -444,11 +410,6 @@ impl Tables for Memory {
     }
     fn count_backend(&self, id: u16, bytes: u64) {
         self.written.borrow_mut().backends.entry(id).or_default().add(bytes);
-    }
-    fn count_reply(&self, listener: u16, backend: u16, bytes: u64) {
-        let mut written = self.written.borrow_mut();
-        written.listener_replies.entry(listener).or_default().add(bytes);
-        written.backend_replies.entry(backend).or_default().add(bytes);
     }
     fn count_opening(&self, listener: u16, backend: u16) {
         let mut written = self.written.borrow_mut();

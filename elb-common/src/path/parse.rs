@@ -12,7 +12,7 @@ pub use link::Link;
 pub use transport::Transport;
 
 pub(super) use link::link;
-pub(super) use transport::{is_transport, is_udp, transport};
+pub(super) use transport::{is_tcp, is_transport, is_udp, transport, verdict};
 
 use super::ends::Address;
 use super::question::Question;

@@ -4,8 +4,9 @@
 
 use super::ends::{Address, end};
 use super::translate::{self, Port, quote};
+use super::wire::Tcp;
 use super::{
-    Family, Ip, Link, Packet, Stop, Tables, Target, Transport, classify, exception, forward,
+    Family, Ip, Link, Packet, Stop, Tables, Target, Transport, classify, exception, forward, parse,
 };
 use crate::addr::Be16;
 use crate::checksum;
@@ -125,8 +126,10 @@ pub(super) fn leaves<F: Family, P: Packet, T: Tables>(
             tables.count_reply(listener, backend, received);
             Ok(ifindex)
         }
-        Err(NotBack { reason, mtu: 0 }) => Err(Stop(reason)),
-        Err(NotBack { mtu, .. }) => Err(Stop(tables.too_big_back::<F, P>(packet, mtu))),
+        Err(NotBack { reason, mtu: 0 }) if reason as u8 != Reason::ResetTold as u8 => {
+            Err(Stop(reason))
+        }
+        Err(not_back) => Err(Stop(tables.turned_back::<F, P>(packet, not_back))),
     }
 }
 
@@ -147,9 +150,12 @@ pub(super) fn packet<F: Family, P: Packet, T: Tables>(
     if !is_from_member(packet, link, reply) {
         return Err(Stop::because(Reason::ReplyUnknown).into());
     }
-    if reply.flags & reply_flags::SHARED != 0 || tables.is_excepted(reply.backend) {
+    let is_over = reply.flags & reply_flags::ENDED != 0;
+    const ASKED: u16 = reply_flags::SHARED | reply_flags::ENDED;
+    if reply.flags & ASKED != 0 || tables.is_excepted(reply.backend) {
         match exception::<F, P, T>(packet, tables, ip) {
             Some(exception) if exception.is_alone() => return Err(Stop(Reason::NotVip).into()),
+            _ if is_over => return Err(over(ip)),
             Some(exception) => {
                 let member = Member { address: ip.source, port };
                 return back::<F, P, T>(packet, tables, link, ip, &known::<F>(&exception, member));
@@ -158,6 +164,13 @@ pub(super) fn packet<F: Family, P: Packet, T: Tables>(
         }
     }
     back::<F, P, T>(packet, tables, link, ip, &Known::of(reply))
+}
+
+/// What becomes of an answer on a connection that is over: its sender learns so where it is TCP.
+#[inline(always)]
+fn over<A>(ip: &Ip<A>) -> NotBack {
+    let is_segment = parse::is_tcp(ip.protocol) && !ip.is_later_fragment();
+    Stop(if is_segment { Reason::ResetTold } else { Reason::NotVip }).into()
 }
 
 /// What is noted of the packet's flow, if it counts.
@@ -242,8 +255,21 @@ fn back<F: Family, P: Packet, T: Tables>(
     F::readdress::<{ end::SOURCE }, P>(packet, link.end, &known.address)?;
     if !ip.is_later_fragment() {
         translate::transport::<{ end::SOURCE }, P>(packet, ip.payload, ip.protocol, known.port)?;
+        if let Some(resets) = verdict(packet, ip).filter(|_| !hop.is_local()) {
+            tables.count_answer(known.listener, known.backend, resets);
+        }
     }
     sent(packet, tables, hop, (known.listener, known.backend))
+}
+
+/// Whether an answer resets its TCP connection, or accepts it; none: neither.
+#[inline(always)]
+fn verdict<P: Packet, A>(packet: &P, ip: &Ip<A>) -> Option<bool> {
+    if !parse::is_tcp(ip.protocol) {
+        return None;
+    }
+    let segment: &Tcp = packet.view(ip.payload)?;
+    parse::verdict(segment.flags)
 }
 
 /// An error about a packet that a client sent to a member: who says so is the member, or a router on the way to it.
@@ -257,6 +283,7 @@ pub(super) fn error<F: Family, P: Packet, T: Tables>(
     let (quoted, quote) = quote::quoted::<F, P>(packet, link, ip)?;
     let ports: Ports = *packet.view(quote.payload as usize).ok_or(Stop(Reason::Truncated))?;
     let reply = F::reply(tables, quoted.destination, ports.destination, quoted.protocol)
+        .filter(|reply| reply.flags & reply_flags::ENDED == 0)
         .ok_or(Stop(Reason::NotVip))?;
     classify::addressed(packet, tables, link)?;
     if reply.ifindex != packet.ingress() {

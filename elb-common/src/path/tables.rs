@@ -1,17 +1,18 @@
 //! The questions that the packet path asks of its maps.
 
+mod translations;
+
+pub use translations::Translations;
+
 use super::choose;
 use super::control::Quote;
 use super::question::{Question, QuestionV4, QuestionV6};
-use super::reply::{Back, NotBack};
-use super::subprogram::{self, Place};
-use super::{Family, Ip, Link, Packet, Stop, Target, V4, V6};
+use super::subprogram::{self};
+use super::{Family, Packet, Stop, Target, V4, V6};
 use crate::addr::{Be32, Be128, Mac};
 use crate::admission::{GroupKeyV4, GroupKeyV6};
 use crate::backend::Backend;
 use crate::client::{Client, ClientKey};
-use crate::client_hop::ClientHop;
-use crate::exception::Exception;
 use crate::flow::{Flow, FlowKeyV4, FlowKeyV6, Stage, Visit};
 use crate::fragment::Fragment;
 use crate::interface::{Interface, MacKey};
@@ -19,7 +20,6 @@ use crate::listener::{CidPart, Listener, ListenerKeyV4, ListenerKeyV6, RangeKey,
 use crate::pool::Pool;
 use crate::quic::{self, ServerIdKey};
 use crate::reason::Reason;
-use crate::reply::Reply;
 use crate::ring::Slot;
 use crate::room::Claim;
 
@@ -27,7 +27,7 @@ use crate::room::Claim;
 ///
 /// The last methods are not questions: they are steps of the packet path that may be subprograms, see
 /// [`subprogram`].
-pub trait Tables: Sized {
+pub trait Tables: Translations {
     /// Whether [`Self::chosen`] and [`Self::stopped`] have to be called.
     const IS_LOGGED: bool = false;
     /// Whether translation is in subprograms: with what is noted on the way, all in one would be too much for the
@@ -111,31 +111,6 @@ pub trait Tables: Sized {
     fn opened(&self, listener: u16, backend: u16);
     /// Counts a connection that closed.
     fn closed(&self, listener: u16, backend: u16);
-
-    /// Whether the address may be that of a member whose answers are translated, see [`crate::vip_bits`].
-    fn may_be_member_v4(&self, address: Be32) -> bool;
-    /// As for IPv4.
-    fn may_be_member_v6(&self, address: Be128) -> bool;
-    /// What a member's endpoint stands for whose answers are translated.
-    fn reply_v4(&self, key: &ListenerKeyV4) -> Option<&Reply>;
-    /// As for IPv4.
-    fn reply_v6(&self, key: &ListenerKeyV6) -> Option<&Reply>;
-    /// What is noted of a flow at a member's endpoint.
-    fn exception_v4(&self, key: &FlowKeyV4) -> Option<Exception>;
-    /// As for IPv4.
-    fn exception_v6(&self, key: &FlowKeyV6) -> Option<Exception>;
-    /// Notes it.
-    fn except_v4(&self, key: &FlowKeyV4, exception: Exception);
-    /// As for IPv4.
-    fn except_v6(&self, key: &FlowKeyV6, exception: Exception);
-    /// Whether a backend may have such flows besides those of shared endpoints.
-    fn is_excepted(&self, backend: u16) -> bool;
-    /// Notes that it has one.
-    fn note_excepted(&self, backend: u16, now: u32);
-    /// The way back to a client.
-    fn client_hop_v4(&self, client: Be32) -> Option<&ClientHop>;
-    /// As for IPv4.
-    fn client_hop_v6(&self, client: Be128) -> Option<&ClientHop>;
     /// Id of the backend that this flow probes.
     fn probed_v4(&self, key: &FlowKeyV4) -> Option<u16>;
     /// As for IPv4.
@@ -174,8 +149,6 @@ pub trait Tables: Sized {
     fn count_listener(&self, id: u16, bytes: u64);
     /// Counts a forwarded frame.
     fn count_backend(&self, id: u16, bytes: u64);
-    /// Counts an answer that was translated back.
-    fn count_reply(&self, listener: u16, backend: u16, bytes: u64);
     /// Counts a TCP connection of a listener that opens at a backend.
     fn count_opening(&self, listener: u16, backend: u16);
     /// Counts a TCP connection of a listener that its client resets.
@@ -264,85 +237,6 @@ pub trait Tables: Sized {
     /// [`subprogram::note_fragment`].
     fn note_fragment<F: Family, P: Packet>(&self, packet: &P, target: Target, part: u32) {
         subprogram::note_fragment::<F, P, Self>(packet, self, target, part);
-    }
-    /// The answer of a member is translated back, see [`subprogram::reply`].
-    fn reply<F: Family, P: Packet>(
-        &self,
-        packet: &mut P,
-        link: &Link,
-        ip: &Ip<F::Addr>,
-        endpoint: u32,
-    ) -> Result<Back, NotBack> {
-        subprogram::reply::<F, P, Self>(packet, self, Place::of(link, ip), endpoint)
-    }
-    /// An error about a client's packet to a member is translated back, see [`subprogram::reply_error`].
-    fn reply_error<F: Family, P: Packet>(&self, packet: &mut P) -> Result<Back, NotBack> {
-        subprogram::reply_error::<F, P, Self>(packet, self)
-    }
-    /// An error about a backend's answer is translated, see [`subprogram::translate_error`].
-    fn translate_error<F: Family, P: Packet>(
-        &self,
-        packet: &mut P,
-        backend: u16,
-    ) -> Result<(), Stop> {
-        subprogram::translate_error::<F, P, Self>(packet, self, backend)
-    }
-    /// Notes a packet that passes from or to a member's endpoint, see [`subprogram::passes`].
-    fn passes<F: Family, P: Packet>(&self, packet: &P, link: &Link, ip: &Ip<F::Addr>, how: u32) {
-        subprogram::passes::<F, P, Self>(packet, self, Place::of(link, ip), how);
-    }
-    /// Notes which listener a packet came by to a shared endpoint, see [`subprogram::shares`].
-    fn shares<F: Family, P: Packet>(
-        &self,
-        packet: &P,
-        link: &Link,
-        ip: &Ip<F::Addr>,
-        (backend, listener): (u16, u16),
-    ) -> Result<(), Stop> {
-        subprogram::shares::<F, P, Self>(packet, self, Place::of(link, ip), (backend, listener))
-    }
-    /// All that becomes of a packet for no virtual address, see [`subprogram::no_vip`].
-    fn no_vip<F: Family, P: Packet>(
-        &self,
-        packet: &mut P,
-        link: &Link,
-        ip: &Ip<F::Addr>,
-        says: u32,
-    ) -> Result<Back, NotBack> {
-        subprogram::no_vip::<F, P, Self>(packet, self, Place::of(link, ip), says)
-    }
-    /// Whether a packet may be translated for backend and listener, see [`subprogram::may_translate`].
-    fn may_translate<F: Family, P: Packet>(
-        &self,
-        packet: &P,
-        link: &Link,
-        ip: &Ip<F::Addr>,
-        ids: (u16, u16),
-    ) -> Result<(), Stop> {
-        subprogram::may_translate::<F, P, Self>(packet, self, Place::of(link, ip), ids)
-    }
-    /// Translates a packet for a backend, see [`subprogram::translate`].
-    fn translate<F: Family, P: Packet>(
-        &self,
-        packet: &mut P,
-        link: &Link,
-        ip: &Ip<F::Addr>,
-        backend: u16,
-    ) -> Result<(), Stop> {
-        subprogram::translate::<F, P, Self>(packet, self, Place::of(link, ip), backend)
-    }
-    /// As [`Self::too_big`], of an answer: what members send is not in the flow log.
-    fn too_big_back<F: Family, P: Packet>(&self, packet: &mut P, mtu: u16) -> Reason {
-        self.too_big::<F, P>(packet, mtu)
-    }
-    /// Whether an answer to this host answers a probe, see [`subprogram::answers_probe`].
-    fn answers_probe<F: Family, P: Packet>(
-        &self,
-        packet: &P,
-        link: &Link,
-        ip: &Ip<F::Addr>,
-    ) -> bool {
-        subprogram::answers_probe::<F, P, Self>(packet, self, Place::of(link, ip))
     }
     /// What becomes of a packet that does not fit, see [`subprogram::too_big`].
     fn too_big<F: Family, P: Packet>(&self, packet: &mut P, mtu: u16) -> Reason {

@@ -2,6 +2,7 @@
 //! traced without the packet path knowing.
 
 mod asked;
+mod translations;
 
 pub use asked::Asked;
 
@@ -11,15 +12,12 @@ use core::cell::RefCell;
 use super::choose;
 use super::control::Quote;
 use super::question::{Question, QuestionV4, QuestionV6};
-use super::reply::{Back, NotBack};
-use super::subprogram::{self, Place};
-use super::{Family, Ip, Link, Packet, Stop, Tables, Target, V4, V6};
+use super::subprogram::{self};
+use super::{Family, Packet, Stop, Tables, Target, V4, V6};
 use crate::addr::{Be32, Be128, Mac};
 use crate::admission::{GroupKeyV4, GroupKeyV6};
 use crate::backend::Backend;
 use crate::client::{Client, ClientKey};
-use crate::client_hop::ClientHop;
-use crate::exception::Exception;
 use crate::flow::{Flow, FlowKeyV4, FlowKeyV6, Stage, Visit};
 use crate::fragment::Fragment;
 use crate::interface::{Interface, MacKey};
@@ -27,7 +25,6 @@ use crate::listener::{CidPart, Listener, ListenerKeyV4, ListenerKeyV6, RangeKey,
 use crate::pool::Pool;
 use crate::quic::ServerIdKey;
 use crate::reason::Reason;
-use crate::reply::Reply;
 use crate::ring::Slot;
 use crate::room::Claim;
 
@@ -314,56 +311,6 @@ impl<'t, T: Tables, N: Note<'t>> Tables for Witness<'t, '_, T, N> {
         }
     }
     #[inline(always)]
-    fn may_be_member_v4(&self, address: Be32) -> bool {
-        self.noted(self.tables.may_be_member_v4(address), |may| Asked::MayBeMemberV4(address, may))
-    }
-    #[inline(always)]
-    fn may_be_member_v6(&self, address: Be128) -> bool {
-        self.noted(self.tables.may_be_member_v6(address), |may| Asked::MayBeMemberV6(address, may))
-    }
-    #[inline(always)]
-    fn reply_v4(&self, key: &ListenerKeyV4) -> Option<&Reply> {
-        self.noted(self.tables.reply_v4(key), |answer| Asked::ReplyV4(*key, answer))
-    }
-    #[inline(always)]
-    fn reply_v6(&self, key: &ListenerKeyV6) -> Option<&Reply> {
-        self.noted(self.tables.reply_v6(key), |answer| Asked::ReplyV6(*key, answer))
-    }
-    #[inline(always)]
-    fn exception_v4(&self, key: &FlowKeyV4) -> Option<Exception> {
-        self.noted(self.tables.exception_v4(key), |found| Asked::ExceptionV4(*key, found))
-    }
-    #[inline(always)]
-    fn exception_v6(&self, key: &FlowKeyV6) -> Option<Exception> {
-        self.noted(self.tables.exception_v6(key), |found| Asked::ExceptionV6(*key, found))
-    }
-    #[inline(always)]
-    fn except_v4(&self, key: &FlowKeyV4, exception: Exception) {
-        self.tables.except_v4(key, exception);
-        self.note.note(Asked::ExceptV4(*key, exception));
-    }
-    #[inline(always)]
-    fn except_v6(&self, key: &FlowKeyV6, exception: Exception) {
-        self.tables.except_v6(key, exception);
-        self.note.note(Asked::ExceptV6(*key, exception));
-    }
-    #[inline(always)]
-    fn is_excepted(&self, backend: u16) -> bool {
-        self.noted(self.tables.is_excepted(backend), |is| Asked::IsExcepted(backend, is))
-    }
-    #[inline(always)]
-    fn note_excepted(&self, backend: u16, now: u32) {
-        self.tables.note_excepted(backend, now);
-    }
-    #[inline(always)]
-    fn client_hop_v4(&self, client: Be32) -> Option<&ClientHop> {
-        self.noted(self.tables.client_hop_v4(client), |hop| Asked::ClientHopV4(client, hop))
-    }
-    #[inline(always)]
-    fn client_hop_v6(&self, client: Be128) -> Option<&ClientHop> {
-        self.noted(self.tables.client_hop_v6(client), |hop| Asked::ClientHopV6(client, hop))
-    }
-    #[inline(always)]
     fn probed_v4(&self, key: &FlowKeyV4) -> Option<u16> {
         self.noted(self.tables.probed_v4(key), |answer| Asked::ProbedV4(*key, answer))
     }
@@ -443,113 +390,6 @@ impl<'t, T: Tables, N: Note<'t>> Tables for Witness<'t, '_, T, N> {
         }
     }
     #[inline(always)]
-    fn reply<F: Family, P: Packet>(
-        &self,
-        packet: &mut P,
-        link: &Link,
-        ip: &Ip<F::Addr>,
-        endpoint: u32,
-    ) -> Result<Back, NotBack> {
-        if N::SUBPROGRAMS {
-            subprogram::reply::<F, P, Self>(packet, self, Place::of(link, ip), endpoint)
-        } else {
-            self.tables.reply::<F, P>(packet, link, ip, endpoint)
-        }
-    }
-    #[inline(always)]
-    fn reply_error<F: Family, P: Packet>(&self, packet: &mut P) -> Result<Back, NotBack> {
-        if N::SUBPROGRAMS {
-            subprogram::reply_error::<F, P, Self>(packet, self)
-        } else {
-            self.tables.reply_error::<F, P>(packet)
-        }
-    }
-    #[inline(always)]
-    fn no_vip<F: Family, P: Packet>(
-        &self,
-        packet: &mut P,
-        link: &Link,
-        ip: &Ip<F::Addr>,
-        says: u32,
-    ) -> Result<Back, NotBack> {
-        self.tables.no_vip::<F, P>(packet, link, ip, says)
-    }
-    #[inline(always)]
-    fn may_translate<F: Family, P: Packet>(
-        &self,
-        packet: &P,
-        link: &Link,
-        ip: &Ip<F::Addr>,
-        ids: (u16, u16),
-    ) -> Result<(), Stop> {
-        self.tables.may_translate::<F, P>(packet, link, ip, ids)
-    }
-    #[inline(always)]
-    fn translate<F: Family, P: Packet>(
-        &self,
-        packet: &mut P,
-        link: &Link,
-        ip: &Ip<F::Addr>,
-        backend: u16,
-    ) -> Result<(), Stop> {
-        self.tables.translate::<F, P>(packet, link, ip, backend)
-    }
-    #[inline(always)]
-    fn too_big_back<F: Family, P: Packet>(&self, packet: &mut P, mtu: u16) -> Reason {
-        if N::SUBPROGRAMS {
-            subprogram::too_big::<F, P, Self>(packet, self, mtu)
-        } else {
-            self.tables.too_big::<F, P>(packet, mtu)
-        }
-    }
-    #[inline(always)]
-    fn translate_error<F: Family, P: Packet>(
-        &self,
-        packet: &mut P,
-        backend: u16,
-    ) -> Result<(), Stop> {
-        if N::SUBPROGRAMS {
-            subprogram::translate_error::<F, P, Self>(packet, self, backend)
-        } else {
-            self.tables.translate_error::<F, P>(packet, backend)
-        }
-    }
-    #[inline(always)]
-    fn passes<F: Family, P: Packet>(&self, packet: &P, link: &Link, ip: &Ip<F::Addr>, how: u32) {
-        if N::SUBPROGRAMS {
-            subprogram::passes::<F, P, Self>(packet, self, Place::of(link, ip), how);
-        } else {
-            self.tables.passes::<F, P>(packet, link, ip, how);
-        }
-    }
-    #[inline(always)]
-    fn shares<F: Family, P: Packet>(
-        &self,
-        packet: &P,
-        link: &Link,
-        ip: &Ip<F::Addr>,
-        ids: (u16, u16),
-    ) -> Result<(), Stop> {
-        if N::SUBPROGRAMS {
-            subprogram::shares::<F, P, Self>(packet, self, Place::of(link, ip), ids)
-        } else {
-            self.tables.shares::<F, P>(packet, link, ip, ids)
-        }
-    }
-    #[inline(always)]
-    fn answers_probe<F: Family, P: Packet>(
-        &self,
-        packet: &P,
-        link: &Link,
-        ip: &Ip<F::Addr>,
-    ) -> bool {
-        if N::SUBPROGRAMS {
-            subprogram::answers_probe::<F, P, Self>(packet, self, Place::of(link, ip))
-        } else {
-            self.tables.answers_probe::<F, P>(packet, link, ip)
-        }
-    }
-    #[inline(always)]
     fn too_big<F: Family, P: Packet>(&self, packet: &mut P, mtu: u16) -> Reason {
         self.answering();
         if N::SUBPROGRAMS {
@@ -595,11 +435,6 @@ impl<'t, T: Tables, N: Note<'t>> Tables for Witness<'t, '_, T, N> {
     fn count_backend(&self, id: u16, bytes: u64) {
         self.tables.count_backend(id, bytes);
         self.note.note(Asked::CountBackend(id));
-    }
-    #[inline(always)]
-    fn count_reply(&self, listener: u16, backend: u16, bytes: u64) {
-        self.tables.count_reply(listener, backend, bytes);
-        self.note.note(Asked::CountReply(listener, backend));
     }
     #[inline(always)]
     fn count_opening(&self, listener: u16, backend: u16) {

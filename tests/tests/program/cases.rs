@@ -1,7 +1,9 @@
 //! Runs a table of named packets and checks, for each: what the table says, every byte, and that
 //! exactly the right counters moved.
 
-use elb_common::counter::Counter;
+use std::collections::BTreeMap;
+
+use elb_common::counter::{Answers, Counter};
 use elb_common::names;
 use elb_common::path::{Frame, Outcome, process};
 use elb_common::reason::{Fate, Reason};
@@ -80,6 +82,7 @@ fn run(
     Case(_, frame, then): &Case,
 ) -> Result<(), String> {
     let before = counters(kernel, oracle);
+    let said_before = answers(kernel, oracle);
     let expected = oracle.expect(frame);
     kernel.forget_errors();
     let ran = kernel.run(frame);
@@ -119,6 +122,15 @@ fn run(
         other => return Err(format!("the oracle is undecided: {other:?}")),
     };
     same("counters that moved", moved, should)?;
+    let mut said = said_before;
+    if let (Some(resets), Some(listener), Some(backend)) =
+        (expected.resets, expected.listener, expected.backend)
+    {
+        for name in [format!("listener {listener}"), format!("backend {backend}")] {
+            said.get_mut(&name).ok_or("no such counter")?.add(resets);
+        }
+    }
+    same("what answers said", answers(kernel, oracle), said)?;
     reported(kernel, frame, &ran, reason, &expected)?;
     logging::logged(kernel, frame, reason, &expected)
 }
@@ -177,6 +189,21 @@ pub fn action_of(reason: Reason) -> u32 {
         Fate::Dropped => DROP,
         Fate::Answered => TX,
     }
+}
+
+/// What members' answers said of their connections.
+fn answers(kernel: &Kernel, oracle: &Oracle) -> BTreeMap<String, Answers> {
+    let maps = [
+        ("listener", names::LISTENER_ANSWERS, oracle.world.listeners.len() as u32),
+        ("backend", names::BACKEND_ANSWERS, 16),
+    ];
+    let of = |(what, map, count): (&'static str, &'static str, u32)| {
+        (0..count).map(move |id| {
+            let Counter { packets: accepted, bytes: resets } = kernel.counter(map, id);
+            (format!("{what} {id}"), Answers { accepted, resets })
+        })
+    };
+    maps.into_iter().flat_map(of).collect()
 }
 
 fn counters(kernel: &Kernel, oracle: &Oracle) -> Vec<(String, Counter)> {

@@ -8,8 +8,10 @@ use crate::cases::{EVERYTHING, hex};
 use crate::frame::*;
 use crate::kernel::{Kernel, now};
 use crate::logging;
-use crate::oracle::{Oracle, member_of};
+use crate::oracle::Oracle;
+use crate::oracle::replies::member_of;
 use crate::steps::check_records;
+use crate::world::translation::client;
 use crate::world::*;
 
 const RUNS: u64 = 1_000_000;
@@ -176,7 +178,8 @@ fn answer(random: &mut Random, vip: std::net::IpAddr) -> Vec<u8> {
     ];
     let to: std::net::IpAddr = random.pick(&clients)[version].parse().unwrap();
     let any = random.next() as u16;
-    let ports = [port::MEMBER, port::MEMBER, port::MEMBER, port::MEMBER_ELSEWHERE, any];
+    let ports =
+        [port::MEMBER, port::MEMBER, port::MEMBER, port::MEMBER_ELSEWHERE, port::MEMBER_ENDED, any];
     let from = random.pick(&ports);
     let client_port = random.pick(&[40_000, PROBE, any]);
     let size = if random.below(20) == 0 { 1330 + random.below(110) } else { random.below(200) };

@@ -4,9 +4,7 @@
 mod flows;
 mod headers;
 mod outgoing;
-mod replies;
-
-pub use self::replies::member_of;
+pub mod replies;
 
 use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
@@ -33,6 +31,8 @@ pub struct Expected {
     pub backend: Option<u16>,
     /// Whether it is the answer of a member, translated back.
     pub is_back: bool,
+    /// Whether that resets its connection, or accepts it.
+    pub resets: Option<bool>,
 }
 
 /// A flow by its addresses, ports and protocol.
@@ -108,6 +108,7 @@ impl Oracle {
                 listener: None,
                 backend: None,
                 is_back: false,
+                resets: None,
             },
         }
     }
@@ -235,11 +236,20 @@ impl Oracle {
                     listener: None,
                     backend: None,
                     is_back: false,
+                    resets: None,
                 });
             }
         };
         let (listener, backend) = (Some(target.listener), Some(target.backend));
-        Ok(Expected { action, bytes, reason: None, listener, backend, is_back: false })
+        Ok(Expected {
+            action,
+            bytes,
+            reason: None,
+            listener,
+            backend,
+            is_back: false,
+            resets: None,
+        })
     }
 
     /// The listener whose range of ports is the narrowest that this port lies in.
@@ -464,7 +474,8 @@ fn no_listener(flags: u32, kernels: Reason) -> Reason {
 
 fn answered(bytes: Vec<u8>, reason: Reason) -> Expected {
     let (listener, backend) = (None, None);
-    Expected { action: TX, bytes, reason: Some(reason), listener, backend, is_back: false }
+    let (is_back, resets) = (false, None);
+    Expected { action: TX, bytes, reason: Some(reason), listener, backend, is_back, resets }
 }
 
 fn flow_hash(flow: &FlowId) -> u32 {

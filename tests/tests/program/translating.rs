@@ -6,7 +6,8 @@ use elb_common::reason::Reason;
 
 use crate::cases::{Case, Then, check};
 use crate::frame::*;
-use crate::oracle::member_of;
+use crate::oracle::replies::member_of;
+use crate::world::translation::client;
 use crate::world::*;
 
 use Then::{Back, BackByKernel, BackElsewhere, Because, Probed, To};
@@ -229,6 +230,51 @@ fn what_is_no_answer_is_left_alone() {
             Case(
                 "the member's own connection",
                 from_member(&other(port::MEMBER, far, SYN)),
+                Because(Reason::NotVip),
+            ),
+            Case(
+                "a connection that is over",
+                from_member(&other(port::MEMBER_ENDED, far, ACK)),
+                Because(Reason::ResetTold),
+            ),
+            Case(
+                "data on a connection that is over",
+                from_member(&tcp(&member(version), port::MEMBER_ENDED, far, 9, ACK, b"data")),
+                Because(Reason::ResetTold),
+            ),
+            Case(
+                "a connection that is over, and tagged",
+                {
+                    let packet = other(port::MEMBER_ENDED, far, FIN | ACK);
+                    let mut tagged = packet.tagged(&[100]);
+                    tagged[6..12].copy_from_slice(&from_member(&packet)[6..12]);
+                    tagged
+                },
+                Because(Reason::ResetTold),
+            ),
+            Case(
+                "a connection that is over, which is accepted",
+                from_member(&other(port::MEMBER_ENDED, far, SYN | ACK)),
+                Because(Reason::ResetTold),
+            ),
+            Case(
+                "a connection that is over, by another host's address",
+                other(port::MEMBER_ENDED, far, ACK).frame(),
+                Because(Reason::ReplyUnknown),
+            ),
+            Case(
+                "the reset of a connection that is over",
+                from_member(&other(port::MEMBER_ENDED, far, RST)),
+                Because(Reason::NotVip),
+            ),
+            Case(
+                "the member's own connection from there",
+                from_member(&other(port::MEMBER_ENDED, far, SYN)),
+                Because(Reason::NotVip),
+            ),
+            Case(
+                "a datagram where all is over",
+                from_member(&udp(&member(version), port::MEMBER_ENDED, far, 9, b"x")),
                 Because(Reason::NotVip),
             ),
             Case(

@@ -26,6 +26,8 @@ pub mod refusal {
     pub const CUT: u32 = 2;
     /// Each backend that takes new connections has as many as it may have.
     pub const MEMBER_LIMIT: u32 = 3;
+    /// It is a member's answer on a connection that is over.
+    pub const ENDED: u32 = 4;
 
     /// What is counted where its sender was notified, or was not.
     #[inline(always)]
@@ -37,6 +39,9 @@ pub mod refusal {
             (CUT, false) => Reason::Cut,
             (MEMBER_LIMIT, true) => Reason::MemberLimitAnswered,
             (MEMBER_LIMIT, false) => Reason::MemberLimit,
+            (ENDED, true) => Reason::ResetTold,
+            // It passes, as it would without a record of its member.
+            (ENDED, false) => Reason::NotVip,
             (_, true) => Reason::ClosedPortAnswered,
             (_, false) => Reason::ClosedPort,
         }

@@ -87,6 +87,22 @@ pub(in super::super) fn is_transport(protocol: u8) -> bool {
     matches!(protocol, TCP | UDP)
 }
 
+/// Whether a protocol is TCP.
+#[inline(always)]
+pub(in super::super) const fn is_tcp(protocol: u8) -> bool {
+    protocol == TCP
+}
+
+/// Whether a segment of a server resets its connection, or accepts it; none: neither.
+#[inline(always)]
+pub(in super::super) const fn verdict(flags: u8) -> Option<bool> {
+    let flags = flags as u32;
+    if flags & (SYN | RST) == 0 {
+        return None;
+    }
+    Some(flags & RST != 0)
+}
+
 /// Whether a protocol is UDP.
 #[inline(always)]
 pub(in super::super) const fn is_udp(protocol: u8) -> bool {

@@ -85,6 +85,8 @@ pub enum Asked<'t> {
     CountBackend(u16),
     /// To the listener, of the backend.
     CountReply(u16, u16),
+    /// The same, and whether it resets its connection.
+    CountAnswer(u16, u16, bool),
     /// Of the listener, at the backend.
     CountOpening(u16, u16),
     CountReset(u16),

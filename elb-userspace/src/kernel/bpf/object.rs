@@ -71,6 +71,7 @@ impl Capacity {
             | names::BACKEND_CENSUS
             | names::BACKEND_OPENED
             | names::BACKEND_REPLIES
+            | names::BACKEND_ANSWERS
             | names::EXCEPTED
             | names::REPLIES_V4
             | names::REPLIES_V6
@@ -82,6 +83,7 @@ impl Capacity {
             | names::LISTENER_CENSUS
             | names::LISTENER_EVENTS
             | names::LISTENER_REPLIES
+            | names::LISTENER_ANSWERS
             | names::LISTENER_COUNTERS => Some(self.listeners),
             _ => None,
         }
@@ -390,7 +392,9 @@ impl Shape {
             names::LISTENER_COUNTERS
             | names::BACKEND_COUNTERS
             | names::LISTENER_REPLIES
-            | names::BACKEND_REPLIES => (PerCpuArray, 4, 16, 0),
+            | names::BACKEND_REPLIES
+            | names::LISTENER_ANSWERS
+            | names::BACKEND_ANSWERS => (PerCpuArray, 4, 16, 0),
             names::LISTENER_EVENTS => (PerCpuArray, 4, 128, 0),
             names::BACKEND_OPENED => (PerCpuArray, 4, 8, 0),
             names::REASON_COUNTERS => (PerCpuArray, 4, 16, elb_common::reason::REASONS),

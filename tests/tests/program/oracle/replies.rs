@@ -5,10 +5,10 @@ use std::net::IpAddr;
 use elb_common::reason::Reason;
 
 use super::headers::{DatagramId, Ip, Part, datagram, u16_at};
-use super::outgoing::{End, hop, replace, replace_quoted, too_big};
+use super::outgoing::{End, hop, refused, replace, replace_quoted, too_big};
 use super::{Expected, Oracle, Says, Step, addressed};
 use crate::action::{PASS, REDIRECT, TX};
-use crate::frame::OUR_MAC;
+use crate::frame::{OUR_MAC, RST, SYN};
 use crate::world::*;
 
 impl Oracle {
@@ -64,10 +64,20 @@ impl Oracle {
         if ip.part != Part::Later && self.alone.contains(&flow) {
             return Err(Reason::NotVip);
         }
+        if reply.is_over {
+            return over(frame, ip);
+        }
         let probe = (client_port, reply.port, protocol) == (PROBE, port::NAT, TCP);
-        self.back(frame, ip, &reply, probe, |bytes| {
+        let back = self.back(frame, ip, &reply, probe, |bytes| {
             replace(bytes, ip, End::Source, reply.vip, reply.port);
-        })
+        })?;
+        let flags = if protocol == TCP && ip.part != Part::Later && back.reason.is_none() {
+            frame[ip.payload + 13]
+        } else {
+            0
+        };
+        let says = back.listener.filter(|_| flags & (SYN | RST) != 0);
+        Ok(Expected { resets: says.map(|_| flags & RST != 0), ..back })
     }
 
     /// An error about a client's packet to a member.
@@ -76,6 +86,9 @@ impl Oracle {
             (u16_at(frame, quoted.payload), u16_at(frame, quoted.payload + 2));
         let endpoint = (quoted.destination, port, quoted.protocol);
         let reply = self.world.replies.get(&endpoint).ok_or(Reason::NotVip)?.clone();
+        if reply.is_over {
+            return Err(Reason::NotVip);
+        }
         addressed(frame)?;
         if reply.interface != INGRESS {
             return Err(Reason::ReplyUnknown);
@@ -125,8 +138,18 @@ impl Oracle {
             listener: counted.map(|()| usize::from(reply.listener)),
             backend: counted.map(|()| reply.backend),
             is_back: true,
+            resets: None,
         })
     }
+}
+
+/// A member's segment on a connection that is over.
+fn over(frame: &[u8], ip: &Ip) -> Step<Expected> {
+    if ip.protocol != TCP || ip.part != Part::Whole {
+        return Err(Reason::NotVip);
+    }
+    let answer = refused(frame, ip).map_err(|_| Reason::NotVip)?;
+    Ok(Expected { reason: Some(Reason::ResetTold), is_back: true, ..answer })
 }
 
 /// The member whose packets are translated, of the version of an address.

@@ -21,6 +21,8 @@ pub struct ReplySpec {
     pub interface: u32,
     /// The Ethernet address that its packets come from, where that counts.
     pub mac: Option<[u8; 6]>,
+    /// Whether its connections are over.
+    pub is_over: bool,
 }
 
 /// Where answers to clients go.
@@ -70,7 +72,10 @@ impl World {
             backend,
             interface: INGRESS,
             mac: Some(mac),
+            is_over: false,
         };
+        let ended = ReplySpec { is_over: true, ..reply.clone() };
+        self.replies.insert((address, port::MEMBER_ENDED, protocol), ended);
         let elsewhere = ReplySpec { interface: OTHER, ..reply.clone() };
         self.replies.insert((address, port::MEMBER, protocol), reply);
         self.replies.insert((address, port::MEMBER_ELSEWHERE, protocol), elsewhere);
@@ -91,7 +96,7 @@ impl World {
             let mut reply = Reply {
                 vip: first_bytes(spec.vip),
                 port: Be16::new(spec.port),
-                flags: if spec.mac.is_some() { reply_flags::ON_LINK } else { 0 },
+                flags: spec.flags(),
                 ifindex: spec.interface,
                 listener: spec.listener,
                 backend: spec.backend,
@@ -132,6 +137,13 @@ impl World {
                 _ => unreachable!("one version each"),
             }
         }
+    }
+}
+
+impl ReplySpec {
+    const fn flags(&self) -> u16 {
+        let on_link = if self.mac.is_some() { reply_flags::ON_LINK } else { 0 };
+        on_link | if self.is_over { reply_flags::ENDED } else { 0 }
     }
 }
 

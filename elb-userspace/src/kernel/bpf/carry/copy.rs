@@ -33,7 +33,9 @@ pub(super) fn is_copied(name: &str) -> bool {
 }
 
 /// Values that are added up. Each is of whole words.
-const COUNTERS: [&str; 7] = [
+const COUNTERS: [&str; 9] = [
+    names::LISTENER_ANSWERS,
+    names::BACKEND_ANSWERS,
     names::LISTENER_REPLIES,
     names::BACKEND_REPLIES,
     names::LISTENER_COUNTERS,

@@ -1,18 +1,18 @@
 //! The maps as the packet path would meet them now: read when asked, one key at a time. What the
 //! packet path writes stays here.
 
+mod translations;
+
 use std::cell::{OnceCell, RefCell};
 use std::collections::HashMap;
 use std::hash::Hash;
 
 use aya::maps::MapError as AyaError;
-use aya::maps::lpm_trie::Key;
 use elb_common::addr::{Be32, Be128, Mac};
 use elb_common::admission::{GroupKeyV4, GroupKeyV6};
 use elb_common::backend::Backend;
 use elb_common::client::{Client, ClientKey};
 use elb_common::client_hop::ClientHop;
-use elb_common::exception::Exception;
 use elb_common::flow::{Flow, FlowKeyV4, FlowKeyV6, Stage, Visit};
 use elb_common::fragment::Fragment;
 use elb_common::interface::{Interface, MacKey};
@@ -283,60 +283,6 @@ impl Tables for Live<'_> {
     fn closed(&self, listener: u16, backend: u16) {
         self.scratch.closed(listener, backend);
     }
-    fn may_be_member_v4(&self, address: Be32) -> bool {
-        self.is_member(VipBit::v4(address))
-    }
-    fn may_be_member_v6(&self, address: Be128) -> bool {
-        self.is_member(VipBit::v6(address))
-    }
-    fn reply_v4(&self, key: &ListenerKeyV4) -> Option<&Reply> {
-        let found = self.maps.lookups.replies_v4.get(&Record(*key), 0);
-        self.read(names::REPLIES_V4, found).map(|found| self.replies.keep(found.0))
-    }
-    fn reply_v6(&self, key: &ListenerKeyV6) -> Option<&Reply> {
-        let found = self.maps.lookups.replies_v6.get(&Record(*key), 0);
-        self.read(names::REPLIES_V6, found).map(|found| self.replies.keep(found.0))
-    }
-    fn exception_v4(&self, key: &FlowKeyV4) -> Option<Exception> {
-        let found = self.maps.lookups.exceptions_v4.get(&Record(*key), 0);
-        let found = self.read(names::EXCEPTIONS_V4, found).map(|found| found.0);
-        self.bring(|written| &mut written.exceptions_v4, *key, found);
-        self.scratch.exception_v4(key)
-    }
-    fn exception_v6(&self, key: &FlowKeyV6) -> Option<Exception> {
-        let found = self.maps.lookups.exceptions_v6.get(&Record(*key), 0);
-        let found = self.read(names::EXCEPTIONS_V6, found).map(|found| found.0);
-        self.bring(|written| &mut written.exceptions_v6, *key, found);
-        self.scratch.exception_v6(key)
-    }
-    fn except_v4(&self, key: &FlowKeyV4, exception: Exception) {
-        self.scratch.except_v4(key, exception);
-    }
-    fn except_v6(&self, key: &FlowKeyV6, exception: Exception) {
-        self.scratch.except_v6(key, exception);
-    }
-    fn is_excepted(&self, backend: u16) -> bool {
-        let found = self.maps.lookups.excepted.get(&u32::from(backend), 0);
-        let found = self.read(names::EXCEPTED, found);
-        self.bring(|written| &mut written.excepted, backend, found);
-        self.scratch.is_excepted(backend)
-    }
-    fn note_excepted(&self, backend: u16, now: u32) {
-        self.scratch.note_excepted(backend, now);
-    }
-    // The bits of `CLIENT_ROUTE_BITS` only save looks: the tries answer the same without them.
-    fn client_hop_v4(&self, client: Be32) -> Option<&ClientHop> {
-        let key = Key::new(32, Record(client.raw()));
-        let found = self.maps.lookups.client_routes_v4.get(&key, 0);
-        let other = self.read(names::CLIENT_ROUTES_V4, found);
-        other.map(|found| self.hops.keep(found.0)).or_else(|| self.client_default(0))
-    }
-    fn client_hop_v6(&self, client: Be128) -> Option<&ClientHop> {
-        let key = Key::new(128, Record(client.words()));
-        let found = self.maps.lookups.client_routes_v6.get(&key, 0);
-        let other = self.read(names::CLIENT_ROUTES_V6, found);
-        other.map(|found| self.hops.keep(found.0)).or_else(|| self.client_default(1))
-    }
     // Nor are probes: what is explained is no probe of this agent.
     fn probed_v4(&self, key: &FlowKeyV4) -> Option<u16> {
         self.scratch.probed_v4(key)
@@ -388,9 +334,6 @@ impl Tables for Live<'_> {
     }
     fn count_backend(&self, id: u16, bytes: u64) {
         self.scratch.count_backend(id, bytes);
-    }
-    fn count_reply(&self, listener: u16, backend: u16, bytes: u64) {
-        self.scratch.count_reply(listener, backend, bytes);
     }
     fn count_opening(&self, listener: u16, backend: u16) {
         self.scratch.count_opening(listener, backend);

@@ -1,0 +1,158 @@
+//! What the packet path asks where packets are translated.
+
+use super::super::answer::refuse::refusal;
+use super::super::reply::{Back, NotBack};
+use super::super::subprogram::{self, Place};
+use super::super::{Family, Ip, Link, Packet, Stop};
+use super::Tables;
+use crate::addr::{Be32, Be128};
+use crate::client_hop::ClientHop;
+use crate::exception::Exception;
+use crate::flow::{FlowKeyV4, FlowKeyV6};
+use crate::listener::{ListenerKeyV4, ListenerKeyV6};
+use crate::reason::Reason;
+use crate::reply::Reply;
+
+/// What the maps know of members whose packets are translated, and of their clients. The last methods are steps, as
+/// those of [`Tables`] are.
+pub trait Translations: Sized {
+    /// Whether the address may be that of a member whose answers are translated, see [`crate::vip_bits`].
+    fn may_be_member_v4(&self, address: Be32) -> bool;
+    /// As for IPv4.
+    fn may_be_member_v6(&self, address: Be128) -> bool;
+    /// What a member's endpoint stands for whose answers are translated.
+    fn reply_v4(&self, key: &ListenerKeyV4) -> Option<&Reply>;
+    /// As for IPv4.
+    fn reply_v6(&self, key: &ListenerKeyV6) -> Option<&Reply>;
+    /// What is noted of a flow at a member's endpoint.
+    fn exception_v4(&self, key: &FlowKeyV4) -> Option<Exception>;
+    /// As for IPv4.
+    fn exception_v6(&self, key: &FlowKeyV6) -> Option<Exception>;
+    /// Notes it.
+    fn except_v4(&self, key: &FlowKeyV4, exception: Exception);
+    /// As for IPv4.
+    fn except_v6(&self, key: &FlowKeyV6, exception: Exception);
+    /// Whether a backend may have such flows besides those of shared endpoints.
+    fn is_excepted(&self, backend: u16) -> bool;
+    /// Notes that it has one.
+    fn note_excepted(&self, backend: u16, now: u32);
+    /// The way back to a client.
+    fn client_hop_v4(&self, client: Be32) -> Option<&ClientHop>;
+    /// As for IPv4.
+    fn client_hop_v6(&self, client: Be128) -> Option<&ClientHop>;
+    /// Counts an answer that accepts a TCP connection, or resets one.
+    fn count_answer(&self, listener: u16, backend: u16, resets: bool);
+    /// Counts an answer that was translated back.
+    fn count_reply(&self, listener: u16, backend: u16, bytes: u64);
+
+    /// The answer of a member is translated back, see [`subprogram::reply`].
+    fn reply<F: Family, P: Packet>(
+        &self,
+        packet: &mut P,
+        link: &Link,
+        ip: &Ip<F::Addr>,
+        endpoint: u32,
+    ) -> Result<Back, NotBack>
+    where
+        Self: Tables,
+    {
+        subprogram::reply::<F, P, Self>(packet, self, Place::of(link, ip), endpoint)
+    }
+    /// An error about a client's packet to a member is translated back, see [`subprogram::reply_error`].
+    fn reply_error<F: Family, P: Packet>(&self, packet: &mut P) -> Result<Back, NotBack>
+    where
+        Self: Tables,
+    {
+        subprogram::reply_error::<F, P, Self>(packet, self)
+    }
+    /// An error about a backend's answer is translated, see [`subprogram::translate_error`].
+    fn translate_error<F: Family, P: Packet>(
+        &self,
+        packet: &mut P,
+        backend: u16,
+    ) -> Result<(), Stop>
+    where
+        Self: Tables,
+    {
+        subprogram::translate_error::<F, P, Self>(packet, self, backend)
+    }
+    /// Notes a packet that passes from or to a member's endpoint, see [`subprogram::passes`].
+    fn passes<F: Family, P: Packet>(&self, packet: &P, link: &Link, ip: &Ip<F::Addr>, how: u32)
+    where
+        Self: Tables,
+    {
+        subprogram::passes::<F, P, Self>(packet, self, Place::of(link, ip), how);
+    }
+    /// Notes which listener a packet came by to a shared endpoint, see [`subprogram::shares`].
+    fn shares<F: Family, P: Packet>(
+        &self,
+        packet: &P,
+        link: &Link,
+        ip: &Ip<F::Addr>,
+        (backend, listener): (u16, u16),
+    ) -> Result<(), Stop>
+    where
+        Self: Tables,
+    {
+        subprogram::shares::<F, P, Self>(packet, self, Place::of(link, ip), (backend, listener))
+    }
+    /// All that becomes of a packet for no virtual address, see [`subprogram::no_vip`].
+    fn no_vip<F: Family, P: Packet>(
+        &self,
+        packet: &mut P,
+        link: &Link,
+        ip: &Ip<F::Addr>,
+        says: u32,
+    ) -> Result<Back, NotBack>
+    where
+        Self: Tables,
+    {
+        subprogram::no_vip::<F, P, Self>(packet, self, Place::of(link, ip), says)
+    }
+    /// Whether a packet may be translated for backend and listener, see [`subprogram::may_translate`].
+    fn may_translate<F: Family, P: Packet>(
+        &self,
+        packet: &P,
+        link: &Link,
+        ip: &Ip<F::Addr>,
+        ids: (u16, u16),
+    ) -> Result<(), Stop>
+    where
+        Self: Tables,
+    {
+        subprogram::may_translate::<F, P, Self>(packet, self, Place::of(link, ip), ids)
+    }
+    /// Translates a packet for a backend, see [`subprogram::translate`].
+    fn translate<F: Family, P: Packet>(
+        &self,
+        packet: &mut P,
+        link: &Link,
+        ip: &Ip<F::Addr>,
+        backend: u16,
+    ) -> Result<(), Stop>
+    where
+        Self: Tables,
+    {
+        subprogram::translate::<F, P, Self>(packet, self, Place::of(link, ip), backend)
+    }
+    /// What becomes of an answer that is not translated back. What members send is not in the flow log.
+    fn turned_back<F: Family, P: Packet>(&self, packet: &mut P, not_back: NotBack) -> Reason
+    where
+        Self: Tables,
+    {
+        match not_back {
+            NotBack { reason: Reason::ResetTold, .. } => {
+                self.refuse::<F, P>(packet, refusal::ENDED)
+            }
+            NotBack { reason, mtu: 0 } => reason,
+            NotBack { mtu, .. } => self.too_big::<F, P>(packet, mtu),
+        }
+    }
+    /// Whether an answer to this host answers a probe, see [`subprogram::answers_probe`].
+    fn answers_probe<F: Family, P: Packet>(&self, packet: &P, link: &Link, ip: &Ip<F::Addr>) -> bool
+    where
+        Self: Tables,
+    {
+        subprogram::answers_probe::<F, P, Self>(packet, self, Place::of(link, ip))
+    }
+}
