@@ -68,6 +68,12 @@ pub struct Traffic {
     /// Bytes of those a second, as received.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub reply_bytes_per_second: Option<f64>,
+    /// TCP connections that members accept a second; left out where their answers do not come back through this host.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub accepted_per_second: Option<f64>,
+    /// Resets of members a second; left out likewise.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub resets_per_second: Option<f64>,
 }
 
 /// All listeners and members together.

@@ -66,7 +66,7 @@ pub(super) fn columns(rate: Option<MeasuredRate>) -> [String; 3] {
 
 /// The cells of what members answer.
 pub(super) fn reply_columns(rate: Option<MeasuredRate>) -> [String; 2] {
-    let Some(ReplyRate { packets, bytes }) = rate.and_then(|rate| rate.replies) else {
+    let Some(ReplyRate { packets, bytes, .. }) = rate.and_then(|rate| rate.replies) else {
         return ["-", "-"].map(str::to_owned);
     };
     [shown(packets), in_units(bytes)]
@@ -105,6 +105,8 @@ fn of_replies(now: Option<Replies>, then: Option<Replies>, time: Duration) -> Op
     Some(ReplyRate {
         packets: per_second(now.packets, then.packets, time)?,
         bytes: per_second(now.bytes, then.bytes, time)?,
+        accepted: now.accepted.zip(then.accepted).and_then(|(n, then)| per_second(n, then, time)),
+        resets: now.resets.zip(then.resets).and_then(|(n, then)| per_second(n, then, time)),
     })
 }
 
@@ -145,7 +147,10 @@ mod tests {
     #[test]
     fn answers_have_rates_where_they_are_known() {
         let (mut before, mut after) = (status(), status());
-        let replies = |packets| Some(Replies { packets, bytes: packets * 1_024 });
+        let replies = |packets| {
+            let resets = Some(packets / 10);
+            Some(Replies { packets, bytes: packets * 1_024, resets, accepted: None })
+        };
         before.pools[1].members[0].replies = replies(10);
         after.pools[1].members[0].replies = replies(40);
         after.pools[0].members[0].replies = replies(7);
@@ -154,6 +159,8 @@ mod tests {
         fill(&mut after, &before, Duration::from_secs(2));
         let rates = [1, 0].map(|pool| after.pools[pool].members[0].rate);
         assert_eq!(rates.map(reply_columns), [["15", "15.0 KiB"], ["-", "-"]]);
+        let replies = after.pools[1].members[0].rate.unwrap().replies.unwrap();
+        assert_eq!((replies.resets, replies.accepted), (Some(1.5), None));
         let listeners = &after.load_balancers[0].listeners;
         let said = [0, 1].map(|one| of_listener(listeners[one].rate));
         let plain = "0.0 packets/s, 0 B/s, - new/s";

@@ -58,7 +58,8 @@ fn members_of_a_pool_are_listed_once() {
 fn answers_have_columns_where_they_come_back_through_this_host() {
     let mut status = status();
     assert!(!text(&status, Form::default()).to_lowercase().contains("repl"));
-    let replies = Some(Replies { packets: 42, bytes: 2_048 });
+    let replies = Replies { packets: 42, bytes: 2_048, accepted: Some(7), resets: Some(1) };
+    let replies = Some(replies);
     status.pools[1].members[0].replies = replies;
     status.load_balancers[0].listeners[0].replies = replies;
     let text = text(&status, Form::default());

@@ -165,6 +165,8 @@ const NOTHING: Traffic = Traffic {
     bytes_per_second: None,
     reply_packets_per_second: None,
     reply_bytes_per_second: None,
+    accepted_per_second: None,
+    resets_per_second: None,
 };
 
 /// Two together; what is not known of one is left out.
@@ -174,6 +176,8 @@ fn and(one: Traffic, other: Traffic) -> Traffic {
         bytes_per_second: sum(one.bytes_per_second, other.bytes_per_second),
         reply_packets_per_second: sum(one.reply_packets_per_second, other.reply_packets_per_second),
         reply_bytes_per_second: sum(one.reply_bytes_per_second, other.reply_bytes_per_second),
+        accepted_per_second: sum(one.accepted_per_second, other.accepted_per_second),
+        resets_per_second: sum(one.resets_per_second, other.resets_per_second),
     }
 }
 
@@ -262,6 +266,8 @@ impl<'s> Counted<'s> {
             bytes_per_second: more(|one| Some(one.bytes)),
             reply_packets_per_second: more(|one| one.replies.map(|replies| replies.packets)),
             reply_bytes_per_second: more(|one| one.replies.map(|replies| replies.bytes)),
+            accepted_per_second: more(|one| one.replies?.accepted),
+            resets_per_second: more(|one| one.replies?.resets),
         }
     }
 }

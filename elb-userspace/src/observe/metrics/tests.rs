@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
 
-use elb_common::counter::{Counter, ListenerEvents};
+use elb_common::counter::{Answers, Counter, ListenerEvents};
 use elb_common::reason::{REASONS, Reason};
 
 use super::encode::encoded;
@@ -138,10 +138,12 @@ fn counted() -> PacketCounts {
     PacketCounts {
         listeners: vec![Counter::default(), Counter { packets: 3, bytes: 300 }],
         listener_replies: vec![Counter::default(), Counter { packets: 2, bytes: 900 }],
+        listener_answers: vec![Answers { accepted: 11, resets: 12 }; 2],
         events: vec![ListenerEvents::default(), events],
         listener_states: vec![Default::default(); 2],
         backends: vec![Counter { packets: 8, bytes: 800 }; 3],
         backend_replies: vec![Counter { packets: 7, bytes: 7_000 }; 3],
+        backend_answers: vec![Answers { accepted: 13, resets: 14 }; 3],
         opened: vec![4; 3],
         backend_states: vec![Default::default(); 3],
         reasons: vec![Counter { packets: 6, bytes: 60 }; REASONS as usize],
@@ -216,6 +218,13 @@ fn values_are_those_that_were_counted() {
         (format!("elb_listener_opened_connections_total{listener}}}"), "5"),
         (format!("elb_listener_reply_packets_total{listener}}}"), "2"),
         (format!("elb_listener_reply_bytes_total{listener}}}"), "900"),
+        (format!("elb_listener_accepted_connections_total{listener}}}"), "11"),
+        (format!("elb_listener_server_resets_total{listener}}}"), "12"),
+        (
+            r#"elb_member_accepted_connections_total{pool="web",member="a\"b\\c\nd"}"#.to_owned(),
+            "13",
+        ),
+        (r#"elb_member_resets_total{pool="web",member="a\"b\\c\nd"}"#.to_owned(), "14"),
         (r#"elb_member_reply_packets_total{pool="web",member="a\"b\\c\nd"}"#.to_owned(), "7"),
         (r#"elb_member_reply_bytes_total{pool="web",member="a\"b\\c\nd"}"#.to_owned(), "7000"),
         (format!("elb_listener_client_resets_total{listener}}}"), "2"),
@@ -246,10 +255,18 @@ fn answers_that_do_not_pass_are_absent() {
     snapshot.listeners[0].is_answered_here = false;
     snapshot.pools[0].is_answered_here = false;
     let text = text_of(snapshot, &Scope::ALL, Format::Text);
-    for scope in ["listener", "member"] {
-        for unit in ["packets", "bytes"] {
-            assert!(!text.contains(&format!("elb_{scope}_reply_{unit}_total{{")), "{text}");
-        }
+    for name in [
+        "elb_listener_reply_packets_total",
+        "elb_listener_reply_bytes_total",
+        "elb_listener_accepted_connections_total",
+        "elb_listener_server_resets_total",
+        "elb_member_reply_packets_total",
+        "elb_member_reply_bytes_total",
+        "elb_member_accepted_connections_total",
+        "elb_member_resets_total",
+    ] {
+        assert!(text.contains(&format!("# TYPE {name} ")), "{name}");
+        assert!(!text.contains(&format!("{name}{{")), "{text}");
     }
 }
 

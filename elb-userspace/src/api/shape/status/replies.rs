@@ -11,6 +11,12 @@ pub struct Replies {
     pub packets: u64,
     /// Bytes of those, as received from members.
     pub bytes: u64,
+    /// Of those, segments that accept a connection (SYN-ACK); one that is repeated counts again. None of datagrams.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub accepted: Option<u64>,
+    /// Of those, segments that reset or refuse a connection. None of datagrams.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub resets: Option<u64>,
 }
 
 /// How fast these counts rise.
@@ -20,4 +26,10 @@ pub struct ReplyRate {
     pub packets: f64,
     /// Bytes a second.
     pub bytes: f64,
+    /// Accepted connections a second. None of datagrams.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub accepted: Option<f64>,
+    /// Resets a second. None of datagrams.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub resets: Option<f64>,
 }

@@ -33,7 +33,8 @@ fn two_looks_give_rates() {
 fn answers_have_rates_where_they_are_known() {
     let (mut before, mut after) = fixture::looks();
     for (look, packets) in [(&mut before, 10), (&mut after, 50)] {
-        let replies = Some(Replies { packets, bytes: 1_000 * packets });
+        let (accepted, resets) = (Some(packets / 2), Some(packets / 10));
+        let replies = Some(Replies { packets, bytes: 1_000 * packets, accepted, resets });
         look.status.pools[0].members[1].replies = replies;
         look.status.load_balancers[0].listeners[0].replies = replies;
     }
@@ -46,6 +47,8 @@ fn answers_have_rates_where_they_are_known() {
     assert_eq!(replies(report.pools.as_ref().unwrap()[0].traffic), known);
     assert_eq!(replies(report.listeners.as_ref().unwrap()[0].traffic), known);
     assert_eq!(replies(report.total.traffic), known);
+    let total = report.total.traffic;
+    assert_eq!((total.accepted_per_second, total.resets_per_second), (Some(10.0), Some(2.0)));
 }
 
 #[test]

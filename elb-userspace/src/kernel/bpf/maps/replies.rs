@@ -1,8 +1,8 @@
 //! The maps of what members' endpoints stand for whose answers are translated, and of what came back from there.
 
 use aya::Ebpf;
-use aya::maps::{Array, MapData};
-use elb_common::counter::Counter;
+use aya::maps::{Array, MapData, PerCpuArray};
+use elb_common::counter::{Answers, Counter};
 use elb_common::listener::{ListenerKeyV4, ListenerKeyV6};
 use elb_common::names;
 use elb_common::reply::Reply;
@@ -23,7 +23,11 @@ pub(super) struct ReplyMaps {
     excepted: Array<MapData, u32>,
     of_listeners: MapCounters,
     of_backends: MapCounters,
+    answers_of_listeners: MapAnswers,
+    answers_of_backends: MapAnswers,
 }
+
+type MapAnswers = PerCpuArray<MapData, Record<Answers>>;
 
 impl ReplyMaps {
     pub(super) fn take(ebpf: &mut Ebpf) -> Result<Self, MapError> {
@@ -34,6 +38,8 @@ impl ReplyMaps {
             excepted: take(ebpf, names::EXCEPTED)?,
             of_listeners: take(ebpf, names::LISTENER_REPLIES)?,
             of_backends: take(ebpf, names::BACKEND_REPLIES)?,
+            answers_of_listeners: take(ebpf, names::LISTENER_ANSWERS)?,
+            answers_of_backends: take(ebpf, names::BACKEND_ANSWERS)?,
         })
     }
 
@@ -85,14 +91,26 @@ impl ReplyMaps {
         total(&self.of_backends, id.into()).map_err(at(names::BACKEND_REPLIES))
     }
 
+    /// What these said of TCP connections.
+    pub(super) fn answers_of_listener(&self, id: u16) -> Result<Answers, MapError> {
+        total(&self.answers_of_listeners, id.into()).map_err(at(names::LISTENER_ANSWERS))
+    }
+
+    /// The same of a backend.
+    pub(super) fn answers_of_backend(&self, id: u16) -> Result<Answers, MapError> {
+        total(&self.answers_of_backends, id.into()).map_err(at(names::BACKEND_ANSWERS))
+    }
+
     /// Begins to count anew for a listener.
     pub(super) fn reset_listener(&mut self, id: u16) -> Result<(), MapError> {
-        reset(&mut self.of_listeners, id).map_err(at(names::LISTENER_REPLIES))
+        reset(&mut self.of_listeners, id).map_err(at(names::LISTENER_REPLIES))?;
+        reset(&mut self.answers_of_listeners, id).map_err(at(names::LISTENER_ANSWERS))
     }
 
     /// Begins anew for a backend, whose number was another's, which may have had exceptions.
     pub(super) fn reset_backend(&mut self, id: u16) -> Result<(), MapError> {
         reset(&mut self.of_backends, id).map_err(at(names::BACKEND_REPLIES))?;
+        reset(&mut self.answers_of_backends, id).map_err(at(names::BACKEND_ANSWERS))?;
         self.excepted.set(id.into(), 0, 0).map_err(at(names::EXCEPTED))
     }
 }

@@ -76,7 +76,17 @@ impl Scrape {
         let packets = replied().map(|(one, n)| (self.names(one), Value::Whole(n.packets)));
         out.all(&MEMBER_REPLY_PACKETS, packets)?;
         let bytes = replied().map(|(one, n)| (self.names(one), Value::Whole(n.bytes)));
-        out.all(&MEMBER_REPLY_BYTES, bytes)
+        out.all(&MEMBER_REPLY_BYTES, bytes)?;
+        let answered = || {
+            let here = self.snapshot.members.iter().filter(|one| self.is_answered_here(one));
+            here.filter(|one| self.is_tcp(one)).filter_map(|one| {
+                Some((one, counted.backend_answers.get(usize::from(one.number?))?))
+            })
+        };
+        let accepted = answered().map(|(one, n)| (self.names(one), Value::Whole(n.accepted)));
+        out.all(&MEMBER_ACCEPTED, accepted)?;
+        let resets = answered().map(|(one, n)| (self.names(one), Value::Whole(n.resets)));
+        out.all(&MEMBER_RESETS, resets)
     }
 
     fn is_answered_here(&self, member: &MemberFigures) -> bool {
