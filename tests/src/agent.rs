@@ -269,7 +269,12 @@ impl Agent {
     ) -> Result<Value> {
         let mut last = Value::Null;
         let said = wait_for(what, limit, || {
-            last = self.status()?;
+            match self.status() {
+                Ok(said) => last = said,
+                // It is busy: what it does may take longer than a command waits.
+                Err(error) if format!("{error:#}").contains("\"timed_out\"") => return Ok(None),
+                Err(error) => return Err(error),
+            }
             Ok(wanted(&last).then(|| last.clone()))
         });
         said.with_context(|| format!("the last status: {last}\nthe agent's log:\n{}", self.log()))

@@ -1,4 +1,4 @@
-//! Programs of others that labs run next to elb: keepalived, BIRD, Prometheus, nfdump, tshark.
+//! Programs of others that labs run next to elb: keepalived, BIRD, nginx, Knot DNS and others.
 
 use std::{
     env, fs,

@@ -294,6 +294,39 @@ impl Lab {
         Ok(())
     }
 
+    /// Hosts leave checksums and segments to their devices, and join what comes in, as they do unless they are told
+    /// otherwise. The switch computes them where a cable leaves it, as a card does before the wire.
+    pub fn offload(&self) -> Result<()> {
+        let one = |netns| (netns, vec![DEVICE]);
+        let mut hosts: Vec<(&NetNs, Vec<&str>)> = self.backends.iter().map(one).collect();
+        hosts.extend([one(&self.client), (&self.lb, self.lb_interfaces())]);
+        hosts.extend(self.router.iter().map(|router| (router, vec!["front", "back"])));
+        for (netns, devices) in hosts {
+            for device in devices {
+                offload(netns, device, "on")?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the switch's ports to the load balancer compute checksums; if not, packets between hosts of this
+    /// machine come to it without.
+    pub fn compute_checksums(&self, on: bool) -> Result<()> {
+        let state = if on { "off" } else { "on" };
+        for (network, _) in self.shape.arms.devices() {
+            let port = topology::port(Host::LoadBalancer, *network);
+            offload(self.switch.netns(), &port, state)?;
+        }
+        Ok(())
+    }
+
+    /// Runs lines of a shell in the switch, where the other ends of all devices are.
+    pub fn at_the_switch(&self, lines: &str) -> Result<()> {
+        let mut command = self.switch.netns().command("sh");
+        command.args(["-ec", lines]);
+        process::output(command, STUCK).map(drop)
+    }
+
     fn set_cable(&self, index: usize, state: &str) -> Result<()> {
         let index = u8::try_from(index).context("a lab has at most 32 backends")?;
         let port = topology::port(Host::Backend(index), Network::Back);
@@ -326,6 +359,14 @@ impl Lab {
         println!("{}held until Ctrl-C", self.how_to_enter());
         wait_for_interrupt()
     }
+}
+
+/// Whether a device computes checksums, makes segments, and joins them.
+fn offload(netns: &NetNs, device: &str, state: &str) -> Result<()> {
+    let mut command = netns.command("ethtool");
+    command.args(["-K", device]);
+    command.args(["tx", "tso", "gso", "gro"].iter().flat_map(|what| [*what, state]));
+    process::output(command, STUCK).map(drop)
 }
 
 fn name_of(index: usize) -> String {

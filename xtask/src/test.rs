@@ -137,13 +137,14 @@ fn run_labs(
 const KILLS: &str = "200";
 
 /// Parts of the names of labs whose clients are written in Python.
-const OF_PYTHON: [&str; 6] = [
+const OF_PYTHON: [&str; 7] = [
     "of_the_unmodified_sdk",
     "of_the_document",
     "api::openstack",
     "api::certificates",
     "version_2_is_served_by_tls",
     "an_address_that_packets_find",
+    "mail_and_web_sockets_in_python",
 ];
 
 /// How many tests of a program run at once.

@@ -38,7 +38,9 @@ use crate::control::plan::Image;
 use crate::control::reconcile::{EncapSource, Owners, Reconciler, Renamed};
 use crate::health::probe::{ProbeOutcome, ProbeSource};
 use crate::health::{Lateness, Timing};
-use crate::kernel::bpf::{AttachError, Attachment, Capacity, LoadedObject, Maps, Program};
+use crate::kernel::bpf::{
+    AttachError, Attachment, Capacity, LoadedObject, Maps, Program, coarse_seconds,
+};
 use crate::model::time::{Now, Time};
 use crate::model::{LoadBalancer, Model, Pool, ResourceId};
 use crate::source::file::Config;
@@ -101,6 +103,8 @@ impl Core {
             v4: parts.config.agent.probe_source,
             v6: parts.config.agent.probe_source_ipv6,
         };
+        let mut reconciler = Reconciler::new(assignments, parts.owners, room, encap_source);
+        reconciler.remember_replies(&parts.observed.replies, coarse_seconds());
         let mut core = Self {
             config: parts.config,
             file: LoadedFile {
@@ -111,7 +115,7 @@ impl Core {
             started: parts.now.wall,
             network: Network::default(),
             serving: Serving {
-                reconciler: Reconciler::new(assignments, parts.owners, room, encap_source),
+                reconciler,
                 maps: parts.maps,
                 observed: parts.observed,
                 tracking: parts.tracking,

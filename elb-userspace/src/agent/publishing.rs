@@ -88,7 +88,7 @@ impl Core {
         }
         self.note_fallbacks(std::mem::take(&mut desired.fallbacks), &desired.turned);
         let again = !desired.left_out.is_empty() && !desired.freed.is_empty();
-        let due = [desired.next_cut, desired.next_first, desired.next_step];
+        let due = [desired.next_cut, desired.next_first, desired.next_step, desired.next_forgotten];
         self.serving.next_publish = due.into_iter().flatten().min();
         self.serving.first_rings_wait = desired.next_first.is_some();
         self.put_into_force(&before, desired);

@@ -4,13 +4,15 @@ use std::fs;
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 
-use elb_common::backend::backend_flags;
+use elb_common::addr::Be128;
+use elb_common::backend::{backend_flags, mode};
 
 use super::core::Core;
 use super::state::vip_probes::NoVipPath;
 use super::state::watched::Watched;
 use crate::control::network::{Network, Route};
-use crate::health::path::{AT_ONCE, ProbeRoute, Routing};
+use crate::control::plan::{Image, ListenerKey};
+use crate::health::path::{AT_ONCE, Flow, ProbeRoute, Routing};
 use crate::health::probe::ProbeSpec;
 use crate::kernel::host::kept::KeptObject;
 
@@ -56,9 +58,39 @@ impl Core {
             backend.is_some_and(|backend| backend.flags & backend_flags::REACHABLE != 0)
         };
         let backend = member.backend.filter(reachable).ok_or(NoVipPath::Unreachable)?;
+        let target = translated(&self.serving.observed, backend, spec, target)?;
         let routing = Routing { backend, router };
         let source = spec.source.filter(|own| own.is_ipv4() == target.is_ipv4()).unwrap_or(source);
         Ok(ProbeRoute { target, source, routing })
+    }
+}
+
+/// Where a probe has to ask whose answer may be translated: at the listener's port, which the answer gets.
+fn translated(
+    observed: &Image,
+    backend: u16,
+    spec: &ProbeSpec,
+    target: SocketAddr,
+) -> Result<SocketAddr, NoVipPath> {
+    let Some(record) = observed.backends.get(&backend).filter(|one| one.mode == mode::NAT) else {
+        return Ok(target);
+    };
+    let port = record.translation().port.get();
+    let is_asked = (port == 0 || port == spec.target.port()) && spec.check.is_over_tcp();
+    let member =
+        ListenerKey { address: spec.target.ip(), port: spec.target.port(), protocol: Flow::TCP };
+    let reply = observed.replies.get(&member).filter(|_| is_asked);
+    let reply = reply.filter(|reply| is_at(reply.vip, target.ip()));
+    let reply = reply.ok_or(NoVipPath::Untranslated)?;
+    Ok(SocketAddr::new(target.ip(), reply.port.get()))
+}
+
+/// Whether a record's address is this one: IPv4 in the first bytes.
+fn is_at(vip: Be128, address: IpAddr) -> bool {
+    let bytes: [u8; 16] = bytemuck::cast(vip);
+    match address {
+        IpAddr::V4(address) => bytes[..4] == address.octets(),
+        IpAddr::V6(address) => bytes == address.octets(),
     }
 }
 

@@ -4,6 +4,7 @@
 
 mod admission;
 mod backend;
+mod ended;
 mod fallback;
 mod first;
 mod lasting;
@@ -25,7 +26,9 @@ use std::sync::Arc;
 use elb_common::addr::Mac;
 use elb_common::interface::{Interface, MacKey, interface_flags};
 use elb_common::listener::{Listener as Record, Vip, listener_flags, vip_flags};
+use elb_common::reply::Reply;
 
+use self::ended::EndedReplies;
 pub use self::fallback::Fallback;
 use self::fallback::Taking;
 use self::first::Wait;
@@ -37,7 +40,7 @@ pub use self::rising::Rising;
 use crate::control::assign::{Assignments, Full, IdSpace};
 use crate::control::network::NextHop;
 use crate::control::network::client_hops::ClientHops;
-use crate::control::plan::{Image, Region, RingWrite};
+use crate::control::plan::{Image, ListenerKey, Region, RingWrite};
 use crate::control::ring::slots;
 use crate::model::{Announce, LoadBalancer, Member, Model, Pool, Protocol, ResourceId};
 
@@ -125,6 +128,10 @@ pub struct Desired {
     pub next_first: Option<u32>,
     /// When a member gets more of its share that rises to it: time to reconcile again.
     pub next_step: Option<u32>,
+    /// When members of before are no longer told that their connections are over: time to reconcile again.
+    pub next_forgotten: Option<u32>,
+    /// Idle timeouts of the connections of members' endpoints.
+    idle: BTreeMap<ListenerKey, u32>,
     /// Pools by their numbers.
     numbered: HashMap<u16, ResourceId>,
     /// Ids of pools whose members QUIC connection ids name.
@@ -146,6 +153,8 @@ pub struct Reconciler {
     waits: BTreeMap<ResourceId, Wait>,
     /// Regions that are to be freed with the next picture.
     freed: Vec<Region>,
+    /// Members' endpoints of before.
+    ended: EndedReplies,
     room: IdSpace,
     encap_source: EncapSource,
 }
@@ -164,10 +173,15 @@ impl Reconciler {
         };
         let published: BTreeMap<_, _> = owners.into_iter().filter_map(found).collect();
         let pools: Vec<ResourceId> = published.keys().copied().collect();
-        let (waits, freed) = (BTreeMap::new(), Vec::new());
-        let mut all = Self { assignments, published, waits, freed, room, encap_source };
+        let (waits, freed, ended) = (BTreeMap::new(), Vec::new(), EndedReplies::default());
+        let mut all = Self { assignments, published, waits, freed, ended, room, encap_source };
         pools.into_iter().for_each(|pool| all.has_a_past(pool));
         all
+    }
+
+    /// Members' endpoints stood for this before, as the maps say `now`.
+    pub fn remember_replies(&mut self, replies: &BTreeMap<ListenerKey, Reply>, now: u32) {
+        self.ended = EndedReplies::found(replies, now);
     }
 
     /// There is room for so much from now on.
@@ -203,6 +217,9 @@ impl Reconciler {
             self.load_balancer(lb, model, seen, &mut desired);
         }
         Self::mark_shared(&mut desired);
+        let room = usize::try_from(self.room.backends).unwrap_or(usize::MAX);
+        desired.next_forgotten =
+            self.ended.add(&mut desired.image.replies, &desired.idle, room, seen.now());
         desired.image.mark_addresses();
         // Last: the number of one that goes is not that of one that comes with it.
         self.forget(model);

@@ -94,6 +94,8 @@ checks! {
     OtherXdp = "other-xdp", "other XDP programs";
     /// LRO and GRO do not make packets too large.
     Offloads = "offloads", "LRO and GRO";
+    /// `nat`: packets come with the checksums that translation changes.
+    Checksums = "checksums", "checksums of packets";
     /// Packets are spread over queues and CPUs.
     Queues = "queues", "queues, IRQs and RSS";
     /// The load balancer's own rp_filter lets answers to probes in.

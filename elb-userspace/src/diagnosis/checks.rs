@@ -218,6 +218,7 @@ fn by_itself(evidence: &Evidence, check: Check) -> Finding {
         | Check::NativeXdp
         | Check::OtherXdp
         | Check::Offloads
+        | Check::Checksums
         | Check::Queues
         | Check::RpFilter
         | Check::Interface

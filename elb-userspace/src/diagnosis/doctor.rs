@@ -98,6 +98,11 @@ impl Duty {
         members.any(|(address, forwarding)| forwarding.translates() && address.is_ipv6() == is_v6)
     }
 
+    /// Whether answers of any member are.
+    fn translates_any(&self) -> bool {
+        self.members.iter().any(|(_, forwarding)| forwarding.translates())
+    }
+
     /// A host of which no more is known than the interfaces.
     pub fn on(interfaces: Vec<String>) -> Self {
         Self {

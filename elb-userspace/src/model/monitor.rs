@@ -108,6 +108,19 @@ impl HealthCheck {
         }
     }
 
+    /// Whether all that it asks goes over a connection of TCP.
+    pub const fn is_over_tcp(&self) -> bool {
+        match self {
+            Self::UdpConnect | Self::Command(_) => false,
+            Self::Tcp
+            | Self::Talk(_)
+            | Self::Http(_)
+            | Self::Https(_)
+            | Self::Tls(_)
+            | Self::Grpc(_) => true,
+        }
+    }
+
     /// Whether it says something before the server does.
     pub const fn speaks_first(&self) -> bool {
         match self {

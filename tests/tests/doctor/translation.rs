@@ -53,3 +53,22 @@ fn an_interface_of_members_without_the_program_is_a_cause() -> Result<()> {
     assert!(evidence.contains("answers by nat do not reach clients"), "{evidence}");
     Ok(())
 }
+
+/// The other end is in another namespace.
+#[test]
+fn an_end_that_leaves_checksums_to_this_host_is_named() -> Result<()> {
+    let mut scene = translating()?;
+    scene.ask()?.finding(Check::Checksums, Outcome::Pass);
+    scene.lab.compute_checksums(false)?;
+    let answer = scene.ask()?;
+    let finding = answer.finding(Check::Checksums, Outcome::Warn);
+    assert!(finding.evidence.contains("other end b-lb of this veth leaves them"), "{finding:?}");
+    scene.lab.at_the_switch(finding.fix.as_deref().unwrap_or_default())?;
+    scene.ask()?.finding(Check::Checksums, Outcome::Pass);
+    // With direct server return nothing in a packet is changed that a checksum is over.
+    for pool in &mut scene.config.pools {
+        pool.forwarding = Forwarding::L2;
+    }
+    assert!(scene.ask()?.report.finding(Check::Checksums).is_none());
+    Ok(())
+}

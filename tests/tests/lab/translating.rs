@@ -1,6 +1,12 @@
 //! Forwarding `nat`: members get packets at their own address and port, know their clients, and answer through the
 //! load balancer, which is their route to them.
 
+mod clients;
+mod held;
+mod offloads;
+mod programs;
+mod servers;
+
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
@@ -15,7 +21,7 @@ use elb_tests::{
     wire::{ECHO_PORT, HTTP_PORT},
 };
 
-use crate::scene::{assert_shares, wait_until_serving};
+use crate::scene::{LIMIT, assert_shares, wait_until_serving};
 
 const WEIGHTS: [u32; 3] = [1, 2, 1];
 const REQUESTS: usize = 400;
@@ -111,6 +117,10 @@ fn held_connections_outlive_the_agent_and_changes_of_the_pool() -> Result<()> {
     let mut config = Config::new(&lab).balance(&lab, Family::V4, WEB, pool);
     let mut agent = Agent::start(&lab, &config)?;
     wait_until_serving(&agent)?;
+    // By the listener's port, which is another than the members'.
+    agent.wait_status("probes by the virtual address", LIMIT, |said| {
+        held::probed(said, "vip").all(|way| way["direct"].is_null() && !way.is_null())
+    })?;
     let target = lab.service(Family::V4, WEB);
     let held = HeldConnections::open(lab.client(), target, CONNECTIONS, BEAT)?;
     agent.kill()?;
@@ -157,6 +167,11 @@ fn config(lab: &Lab, interfaces: &[&str], vip: impl Fn(Family) -> IpAddr) -> Con
             config = config.balance(lab, family, port, pool);
         }
     }
+    at(config, vip)
+}
+
+/// With other virtual addresses.
+fn at(mut config: Config, vip: impl Fn(Family) -> IpAddr) -> Config {
     for lb in &mut config.load_balancers {
         if let (Some(address), IpAddr::V4(vip)) = (&mut lb.vip_address, vip(Family::V4)) {
             *address = vip;

@@ -1,6 +1,9 @@
 //! `elb top`: the rates of a known load, and a terminal with keys that is as before in the end.
 
-use std::{thread::sleep, time::Duration};
+use std::{
+    thread::sleep,
+    time::{Duration, Instant},
+};
 
 use anyhow::Result;
 use elb_tests::{
@@ -21,8 +24,8 @@ use crate::{
 
 /// Generated connections a second.
 const RATE: u32 = 1_000;
-/// Packets a second of those: each has two.
-const PACKETS: f64 = 2_000.0;
+/// Packets of each.
+const PACKETS: f64 = 2.0;
 /// How far off a rate may be.
 const TOLERANCE: f64 = 0.2;
 
@@ -33,7 +36,10 @@ fn batches_have_the_rates_of_the_load() -> Result<()> {
     let scene = Scene::start(2, Forwarding::Ipip, |pool| pool)?;
     let stream = scene.stream(0, HTTP_PORT, &OPENING, Some(RATE))?;
     wait_for("connections", LIMIT, || Ok((stream.played() > RATE).then_some(())))?;
+    let (played, began) = (stream.played(), Instant::now());
     let blocks = printed::lines(&BATCH, &scene.agent.run(&BATCH)?)?;
+    // As many as came: on a busy machine, fewer than were wanted.
+    let came = PACKETS * f64::from(stream.played() - played) / began.elapsed().as_secs_f64();
     assert_eq!(blocks.len(), 3);
     let of = |block: &Value, list: &str, field: &str| -> f64 {
         let all = block[list].as_array().into_iter().flatten();
@@ -52,9 +58,9 @@ fn batches_have_the_rates_of_the_load() -> Result<()> {
         ("members", mean(&|block| of(block, "members", "packets_per_second"))),
     ];
     let shares = mean(&|block| of(block, "members", "share"));
-    println!("{rates:.0?} packets a second of {PACKETS}; shares add up to {shares}");
+    println!("{rates:.0?} packets a second of {came:.0}; shares add up to {shares}");
     for (name, rate) in rates {
-        assert!((rate - PACKETS).abs() <= PACKETS * TOLERANCE, "{name}: {rate} of {PACKETS}");
+        assert!((rate - came).abs() <= came * TOLERANCE, "{name}: {rate} of {came}");
     }
     let [listener, members] = [rates[1].1, rates[2].1];
     assert!((listener - members).abs() <= listener * 0.05, "{listener} at the listener, {members}");

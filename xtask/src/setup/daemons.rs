@@ -7,13 +7,17 @@ use super::{apt, unpacked};
 use crate::process;
 
 /// Programs, and the Debian packages that hold them.
-const DAEMONS: [(&str, &str); 6] = [
+const DAEMONS: [(&str, &str); 10] = [
     ("keepalived", "keepalived"),
     ("bird", "bird2"),
     ("prometheus", "prometheus"),
     ("promtool", "prometheus"),
     ("sfcapd", "nfdump-sflow"),
     ("tshark", "tshark"),
+    ("nginx", "nginx"),
+    ("knotd", "knot"),
+    ("dig", "bind9-dnsutils"),
+    ("iperf3", "iperf3"),
 ];
 
 /// Finds each, or unpacks its package into a folder of `place`. Returns a line for each that is not there.

@@ -1,5 +1,5 @@
-//! The public SDK that labs drive the API with, and what judges its document: a virtual environment of Python, of
-//! pinned versions from PyPI.
+//! The public SDK that labs drive the API with, what judges its document, and servers of mail and WebSockets: a virtual
+//! environment of Python, of pinned versions from PyPI.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -28,6 +28,12 @@ pub(in crate::agent) enum NoVipPath {
     /// No listener, or of another IP version.
     #[error("no listener of the pool has a virtual address of the member's IP version")]
     NoVip,
+    /// With `nat`: of what the member answers to the probe, nothing would be translated.
+    #[error(
+        "with nat, answers of members to clients only are translated: the health check asks by another port or \
+         protocol, or another listener has the same members"
+    )]
+    Untranslated,
     /// Something is missing on this host.
     #[error("{0}")]
     Host(String),

@@ -1,9 +1,14 @@
 //! Tests of `vip_probes`.
 
-use elb_common::addr::Mac;
+use std::time::Duration;
+
+use elb_common::addr::{Be16, Mac};
+use elb_common::backend::{Backend, Translation};
+use elb_common::reply::Reply;
 
 use super::*;
 use crate::control::network::Link;
+use crate::model::monitor::HealthCheck;
 
 fn address(n: u8) -> IpAddr {
     IpAddr::from([10, 0, 0, n])
@@ -52,4 +57,55 @@ fn answers_must_get_in() {
 fn no_way_to_the_member_is_no_way_to_probe() {
     let none = source(&Network::default(), address(11), address(100), |_| 0);
     assert_eq!(none, Err(NoVipPath::Unreachable));
+}
+
+/// Member 11 at port 8080 is backend 7, with `nat`, and its answers are those of 100, port 80.
+fn translating(port: u16) -> Image {
+    let mut image = Image::default();
+    let mut backend = Backend { mode: mode::NAT, ..Backend::default() };
+    let translation = Translation { port: Be16::new(port), ..Translation::default() };
+    backend.outer_source = translation.to_words();
+    image.backends.insert(7, backend);
+    let member = ListenerKey { address: address(11), port: 8080, protocol: Flow::TCP };
+    let vip = Be128::from_raw([u32::from_ne_bytes([10, 0, 0, 100]), 0, 0, 0]);
+    image.replies.insert(member, Reply { vip, port: Be16::new(80), ..Reply::default() });
+    image
+}
+
+fn asking(port: u16, check: HealthCheck) -> ProbeSpec {
+    ProbeSpec {
+        target: SocketAddr::new(address(11), port),
+        source: None,
+        timeout: Duration::from_secs(1),
+        check,
+        vips: Vec::new(),
+        routing: None,
+        default_host: address(100),
+        names: None,
+    }
+}
+
+#[test]
+fn where_answers_are_translated_probes_ask_at_the_listeners_port() {
+    let at = |vip, port| SocketAddr::new(address(vip), port);
+    let asked = |image: &Image, spec: &ProbeSpec, vip| {
+        translated(image, 7, spec, at(vip, spec.target.port()))
+    };
+    let spec = asking(8080, HealthCheck::Tcp);
+    assert_eq!(asked(&translating(8080), &spec, 100), Ok(at(100, 80)));
+    // A listener for every port leaves it as it is.
+    assert_eq!(asked(&translating(0), &spec, 100), Ok(at(100, 80)));
+    // Another virtual address of the same members, another port, and what is no connection.
+    let untranslated = Err(NoVipPath::Untranslated);
+    assert_eq!(asked(&translating(8080), &spec, 101), untranslated);
+    assert_eq!(asked(&translating(8081), &spec, 100), untranslated);
+    assert_eq!(asked(&translating(8080), &asking(8081, HealthCheck::Tcp), 100), untranslated);
+    assert_eq!(
+        asked(&translating(8080), &asking(8080, HealthCheck::UdpConnect), 100),
+        untranslated
+    );
+    // Without translation it is the member's port.
+    let mut image = translating(8080);
+    image.backends.insert(7, Backend { mode: mode::L2, ..Backend::default() });
+    assert_eq!(asked(&image, &spec, 101), Ok(at(101, 8080)));
 }

@@ -7,6 +7,7 @@ use elb_common::addr::{Be16, Be128, Mac};
 use elb_common::backend::{mode, translation_flags};
 use elb_common::reply::{Reply, reply_flags};
 
+use super::ended::is_over;
 use super::{Desired, ReconcileInput, Reconciler, protocol_number};
 use crate::control::assign::{AssignedMember, AssignedPool};
 use crate::control::plan::ListenerKey;
@@ -27,7 +28,7 @@ impl Reconciler {
         let Ports::One(port) = listener.ports() else { return };
         let former = assigned.former.map(|former| former.pool);
         let pools = [Some(assigned.pool), former].into_iter().flatten();
-        let Desired { numbered, image, .. } = desired;
+        let Desired { numbered, image, idle, .. } = desired;
         for pool in pools.filter_map(|id| self.translating(numbered.get(&id)?)) {
             for member in pool.members.iter().filter(|member| same_version(member.address, vip)) {
                 let key = ListenerKey {
@@ -36,15 +37,21 @@ impl Reconciler {
                     protocol: protocol_number(listener.protocol),
                 };
                 let reply = reply((vip, port), assigned.id, member, key.port, seen);
+                let at_most = idle.entry(key).or_default();
+                *at_most = pool.idle_timeout.max(*at_most);
                 let found = image.replies.entry(key).or_insert(reply);
-                if (found.vip, found.port) != (reply.vip, reply.port) {
-                    // The one with the lowest number, which is mostly the older one, whatever the order of the
-                    // file: flows that are no exceptions are its.
-                    if reply.listener < found.listener {
-                        *found = reply;
-                    }
-                    found.flags |= reply_flags::SHARED;
+                let shared = if (found.vip, found.port) == (reply.vip, reply.port) {
+                    found.flags & reply_flags::SHARED
+                } else {
+                    reply_flags::SHARED
+                };
+                // One whose connections go on, and of these the one with the lowest number, which is mostly the older
+                // one, whatever the order of the file: flows that are no exceptions are its.
+                let order = |reply: &Reply| (is_over(reply), reply.listener);
+                if order(&reply) < order(found) {
+                    *found = reply;
                 }
+                found.flags |= shared;
             }
         }
     }
@@ -90,10 +97,12 @@ fn reply(
 ) -> Reply {
     let hop = seen.next_hop(member.address);
     let on_link = hop.is_some_and(|hop| hop.on_link);
+    let is_over = member.cut_at.is_some_and(|at| at <= seen.now());
     let mut reply = Reply {
         vip: first_bytes(vip),
         port: Be16::new(port),
-        flags: if on_link { reply_flags::ON_LINK } else { 0 },
+        flags: if on_link { reply_flags::ON_LINK } else { 0 }
+            | if is_over { reply_flags::ENDED } else { 0 },
         ifindex: hop.map_or(0, |hop| hop.ifindex),
         listener,
         backend: member.id,

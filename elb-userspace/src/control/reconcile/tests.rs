@@ -8,6 +8,7 @@ mod moving;
 mod renaming;
 mod scene;
 mod slow_start;
+mod translating;
 mod undone;
 
 use std::collections::HashSet;

@@ -209,6 +209,8 @@ pub struct Peer {
     pub name: String,
     /// Whether it carries an XDP program in its driver.
     pub xdp: bool,
+    /// Its offloads that are on, where they can be seen.
+    pub offloads: Option<BTreeSet<String>>,
 }
 
 /// Receive queues of an interface.

@@ -6,6 +6,7 @@ mod host;
 mod interrupts;
 mod kept;
 mod links;
+mod other_end;
 mod own_address;
 mod process;
 mod rss;

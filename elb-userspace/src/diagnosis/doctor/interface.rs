@@ -3,7 +3,7 @@
 use elb_common::names;
 
 use super::facts::{AttachedProgram, Facts, InterfaceFacts};
-use super::{Duty, netdev, queues};
+use super::{Duty, netdev, queues, translation};
 use crate::control::network::Route;
 use crate::diagnosis::check::Check;
 use crate::diagnosis::report::{Finding, Outcome};
@@ -56,14 +56,16 @@ pub(super) fn findings(duty: &Duty, facts: &Facts, name: &str) -> Vec<Finding> {
         let fix = "ip -brief link    # correct [agent] interfaces, or --interface";
         return vec![Finding::seen(Check::Interface, Outcome::Fail, words).fix(fix)];
     };
-    vec![
+    let mut findings = vec![
         state(name, interface),
         native(duty.attach_mode, name, interface),
         other(name, interface.attached.as_ref()),
         offloads(duty.attach_mode, name, interface),
         queues::queues(name, interface, facts.cpus),
         rp_filter(duty, facts, name, interface),
-    ]
+    ];
+    findings.extend(translation::checksums(duty, interface));
+    findings
 }
 
 fn state(name: &str, interface: &InterfaceFacts) -> Finding {

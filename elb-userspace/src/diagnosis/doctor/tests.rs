@@ -201,6 +201,31 @@ fn translated_answers_come_in_where_the_program_is_and_are_not_dropped() {
 }
 
 #[test]
+fn translated_packets_come_with_checksums() {
+    let (duty, mut facts) = translating(&[]);
+    assert!(judge(&duty, &facts).finding(Check::Checksums).is_none(), "cards compute them");
+    let mut seen = |peer: Option<Peer>| {
+        let eth0 = facts.interfaces.get_mut("eth0").unwrap();
+        (eth0.driver, eth0.peer) = (Some("veth".to_owned()), peer);
+        let finding = judge(&duty, &facts).finding(Check::Checksums).cloned().unwrap();
+        (finding.outcome, finding.fix.unwrap_or_default())
+    };
+    let far = |offloads: Option<&[&str]>| {
+        let offloads = offloads.map(|on| on.iter().map(|one| (*one).to_owned()).collect());
+        Some(Peer { name: "far".to_owned(), xdp: true, offloads })
+    };
+    let left = seen(far(Some(&["tx-checksum-ip-generic", "tx-scatter-gather"])));
+    assert_eq!(left.0, Outcome::Warn);
+    assert!(left.1.starts_with("ethtool -K far tx off "), "{left:?}");
+    assert_eq!(seen(far(Some(&["tx-checksum-sctp"]))).0, Outcome::Pass);
+    let unseen = [seen(far(None)), seen(None)];
+    assert_eq!(unseen.each_ref().map(|(outcome, _)| *outcome), [Outcome::Unknown; 2]);
+    assert!(unseen[1].1.starts_with("ethtool -K OTHER-END tx off "), "{unseen:?}");
+    let of_ipip = Duty { members: vec![(address("10.0.0.11"), Forwarding::Ipip)], ..duty };
+    assert!(judge(&of_ipip, &facts).finding(Check::Checksums).is_none());
+}
+
+#[test]
 fn what_looks_alike_is_no_trouble() {
     let ours = |eth0: &mut InterfaceFacts| {
         let name = Some("elb".to_owned());

@@ -1,7 +1,7 @@
 //! What a host needs next to the program where members' answers are translated (`forwarding = "nat"`).
 
 use super::Duty;
-use super::facts::Facts;
+use super::facts::{Facts, InterfaceFacts};
 use crate::diagnosis::check::Check;
 use crate::diagnosis::report::{Finding, Outcome};
 
@@ -29,7 +29,7 @@ pub(super) fn forwarding(duty: &Duty, facts: &Facts) -> Option<Finding> {
 
 /// Whether translated answers leave as the kernel would send them. Nothing is said where none are.
 pub(super) fn client_routes(duty: &Duty, facts: &Facts) -> Option<Finding> {
-    if !duty.translates(false) && !duty.translates(true) {
+    if !duty.translates_any() {
         return None;
     }
     let found = |outcome, what: String| Finding::seen(Check::ClientRoutes, outcome, what);
@@ -50,4 +50,43 @@ pub(super) fn client_routes(duty: &Duty, facts: &Facts) -> Option<Finding> {
     Some(found(Outcome::Warn, what).fix(
         "ip rule; ip -6 rule    # put the routes to clients into the main table, or remove the rules",
     ))
+}
+
+/// The feature of an interface that lets the kernel leave checksums to it, as ethtool names it.
+const CHECKSUMS: &str = "tx-checksum-ip-generic";
+
+/// Whether packets come with real checksums. A veth hands packets over without, unless its other end is told to
+/// compute them; what is changed in such a packet is added to a checksum that is none.
+pub(super) fn checksums(duty: &Duty, interface: &InterfaceFacts) -> Option<Finding> {
+    if !duty.translates_any() || interface.driver.as_deref() != Some("veth") {
+        return None;
+    }
+    let found = |outcome, what: String| Finding::seen(Check::Checksums, outcome, what);
+    let harm = "receivers drop packets that were translated, so that clients get no answer though members \
+                are ONLINE: probes do not meet it";
+    let peer = interface.peer.as_ref().map(|peer| (&*peer.name, peer.offloads.as_ref()));
+    let fix = |name| {
+        format!(
+            "ethtool -K {name} tx off    # in the network namespace of that other end, not of hosts behind it"
+        )
+    };
+    Some(match peer {
+        Some((name, Some(offloads))) if offloads.contains(CHECKSUMS) => {
+            let what = format!(
+                "packets come without checksums from hosts of this machine, since the other end {name} of this veth \
+                 leaves them to this one: {harm}"
+            );
+            found(Outcome::Warn, what).fix(fix(name))
+        }
+        Some((name, Some(_))) => {
+            found(Outcome::Pass, format!("computed by the other end {name} of this veth"))
+        }
+        other => {
+            let name = other.map_or("OTHER-END", |(name, _)| name);
+            let what = format!(
+                "whether the other end {name} of this veth computes them cannot be seen from here; if not, {harm}"
+            );
+            found(Outcome::Unknown, what).fix(fix(name))
+        }
+    })
 }

@@ -34,6 +34,15 @@ pub(super) async fn complete(interfaces: &mut Interfaces) -> Result<(), GatherEr
     Ok(())
 }
 
+/// The offloads of one interface of the namespace that this thread is in.
+pub(super) async fn offloads_of(name: &str) -> Option<BTreeSet<String>> {
+    let (connection, mut handle, _) = ethtool::new_connection().ok()?;
+    let connection = tokio::spawn(connection);
+    let found = offloads(&mut handle, name).await;
+    connection.abort();
+    found
+}
+
 async fn offloads(handle: &mut EthtoolHandle, name: &str) -> Option<BTreeSet<String>> {
     let mut answers = pin!(handle.feature().get(Some(name)).execute().await.ok()?);
     let answer = answers.try_next().await.ok()??;

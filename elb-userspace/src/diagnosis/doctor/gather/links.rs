@@ -13,7 +13,7 @@ use rtnetlink::packet_route::link::{
 };
 use rtnetlink::{Handle, new_connection};
 
-use super::{GatherError, Interfaces};
+use super::{GatherError, Interfaces, other_end};
 use crate::diagnosis::doctor::Duty;
 use crate::diagnosis::doctor::facts::{AttachedProgram, InterfaceFacts, Peer};
 use crate::kernel::bpf;
@@ -109,7 +109,9 @@ async fn peer(handle: &Handle, message: &LinkMessage) -> Option<Peer> {
     }
     let answer = pin!(request.execute()).try_next().await.ok()??;
     let xdp = carried(&answer).is_some_and(|(_, native)| native);
-    Some(Peer { name: name(&answer)?, xdp })
+    let name = name(&answer)?;
+    let offloads = other_end::offloads(handle, &name, namespace).await;
+    Some(Peer { name, xdp, offloads })
 }
 
 fn is_vlan_on(message: &LinkMessage, index: u32) -> bool {

@@ -24,7 +24,7 @@ pub(super) fn cases() -> Vec<Case> {
         with(|interface| {
             interface.driver = Some("veth".to_owned());
             interface.xdp_features = features;
-            interface.peer = peer.map(|xdp| Peer { name: "far".to_owned(), xdp });
+            interface.peer = peer.map(|xdp| Peer { name: "far".to_owned(), xdp, offloads: None });
         })
     };
     let on = |offload: &str| with(|eth0| eth0.offloads = Some([offload.to_owned()].into()));

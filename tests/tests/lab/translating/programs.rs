@@ -1,0 +1,98 @@
+//! Servers and clients of others, on hosts that leave checksums and segments to their devices.
+
+use anyhow::Result;
+use elb_tests::{
+    address::{Families, Family},
+    agent::Agent,
+    config::{Config, Forwarding, MonitorKind, Pool, Protocol},
+    lab::Lab,
+    status,
+};
+
+use super::{
+    clients::Client,
+    servers::{Member, OFFERS, OFFERS_IN_PYTHON, Offer},
+};
+use crate::scene::wait_until_serving;
+
+const MEMBERS: usize = 2;
+
+#[test]
+fn programs_of_others_from_one_interface_to_another() -> Result<()> {
+    let lab = two_armed()?;
+    let interfaces = lab.lb_interfaces();
+    serve_all(&lab, &interfaces, Lab::vip)
+}
+
+/// Clients are behind a router on the members' segment.
+#[test]
+fn programs_of_others_on_one_interface() -> Result<()> {
+    let lab = two_armed()?;
+    lab.leave_front()?;
+    serve_all(&lab, &["lb1"], Lab::back_vip)
+}
+
+#[test]
+fn mail_and_web_sockets_in_python() -> Result<()> {
+    let lab = two_armed()?;
+    let start = |index| Member::start_in_python(&lab, index);
+    let _members = (0..MEMBERS).map(start).collect::<Result<Vec<_>>>()?;
+    let interfaces = lab.lb_interfaces();
+    let agent = Agent::start(&lab, &config(&lab, &interfaces, Lab::vip, &OFFERS_IN_PYTHON))?;
+    wait_until_serving(&agent)?;
+    for family in [Family::V4, Family::V6] {
+        Client { lab: &lab, vip: lab.vip(family) }.mail_and_chat()?;
+    }
+    assert_eq!(status::drops(&agent.status()?), Vec::<String>::new());
+    Ok(())
+}
+
+fn two_armed() -> Result<Lab> {
+    let members = u8::try_from(MEMBERS)?;
+    let lab = Lab::builder().two_armed().backends(members).families(Families::Both).mtu(1500);
+    let lab = lab.start()?;
+    lab.lb_forwards()?;
+    lab.route_backends_through_lb()?;
+    lab.offload()?;
+    Ok(lab)
+}
+
+type Vip = fn(&Lab, Family) -> std::net::IpAddr;
+
+fn serve_all(lab: &Lab, interfaces: &[&str], vip: Vip) -> Result<()> {
+    let start = |index| Member::start(lab, index);
+    let members = (0..MEMBERS).map(start).collect::<Result<Vec<_>>>()?;
+    let agent = Agent::start(lab, &config(lab, interfaces, vip, &OFFERS))?;
+    wait_until_serving(&agent)?;
+    for family in [Family::V4, Family::V6] {
+        let client = Client { lab, vip: vip(lab, family) };
+        client.requests()?;
+        client.contents(&members)?;
+        client.names()?;
+        client.halves()?;
+        client.datagrams()?;
+        client.streams()?;
+    }
+    assert_eq!(status::drops(&agent.status()?), Vec::<String>::new());
+    Ok(())
+}
+
+fn config(lab: &Lab, interfaces: &[&str], vip: Vip, offers: &[Offer]) -> Config {
+    let mut config = Config::new(lab);
+    config.agent.interfaces = interfaces.iter().map(|name| (*name).to_owned()).collect();
+    for family in [Family::V4, Family::V6] {
+        for offer in offers {
+            let name = format!("{} {family:?}", offer.name);
+            let pool = Pool::of(lab, &name, family, offer.protocol, offer.member_port);
+            let mut pool = pool.forwarding(Forwarding::Nat);
+            if offer.protocol == Protocol::Tcp && !offer.by_one {
+                pool = pool.monitored_by(MonitorKind::Tcp);
+            }
+            if offer.by_one {
+                pool.members.truncate(1);
+            }
+            config = config.balance(lab, family, offer.port, pool);
+        }
+    }
+    super::at(config, |family| vip(lab, family))
+}
