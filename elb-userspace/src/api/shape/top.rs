@@ -71,7 +71,7 @@ pub struct Traffic {
     /// TCP connections that members accept a second; left out where their answers do not come back through this host.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub accepted_per_second: Option<f64>,
-    /// Resets of members a second; left out likewise.
+    /// Resets of members a second; left out where those are.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub resets_per_second: Option<f64>,
 }
