@@ -114,6 +114,15 @@ impl core::iter::Sum for ListenerEvents {
     }
 }
 
+impl core::iter::Sum for Answers {
+    fn sum<I: Iterator<Item = Self>>(answers: I) -> Self {
+        answers.fold(Self::default(), |a, b| Self {
+            accepted: a.accepted.wrapping_add(b.accepted),
+            resets: a.resets.wrapping_add(b.resets),
+        })
+    }
+}
+
 impl core::iter::Sum for Counter {
     fn sum<I: Iterator<Item = Self>>(counters: I) -> Self {
         counters.fold(Self::default(), |a, b| Self {

@@ -39,10 +39,18 @@ pub const MAX_SNAP: u32 = 2048;
 pub const EVENT_BYTES: u32 = 1 << 20;
 
 impl Trace {
+    /// Whether a frame as it came may be one of those asked for: by its sender and receiver, or because it may be a
+    /// member's answer to the client, of which only shows afterwards whose virtual address it gets, see
+    /// [`Trace::is_of_answer`].
+    #[inline(always)]
+    pub fn wants(&self, ends: Option<Ends>) -> bool {
+        self.is_of(ends) || ends.is_some_and(|ends| self.is_to_client(ends))
+    }
+
     /// Whether sender and receiver are those asked for. A frame without addresses is, if none were
     /// asked for.
     #[inline(always)]
-    pub fn wants(&self, ends: Option<Ends>) -> bool {
+    pub fn is_of(&self, ends: Option<Ends>) -> bool {
         match ends {
             Some(ends) => {
                 differs(ends.destination, self.vip, self.vip_mask)
@@ -53,6 +61,19 @@ impl Trace {
                 self.vip_mask[0] | self.vip_mask[1] | self.client_mask[0] | self.client_mask[1] == 0
             }
         }
+    }
+
+    /// The same of a member's answer as it goes: from the virtual address to the client.
+    pub fn is_of_answer(&self, sent: Option<Ends>) -> bool {
+        let Some(Ends { source, destination }) = sent else { return false };
+        self.is_of(Some(Ends { source: destination, destination: source }))
+    }
+
+    /// Whether the receiver is the client asked for; not if none was.
+    #[inline(always)]
+    pub fn is_to_client(&self, ends: Ends) -> bool {
+        self.client_mask[0] | self.client_mask[1] != 0
+            && differs(ends.destination, self.client, self.client_mask) == 0
     }
 
     /// Whether what became of a frame is asked for.
@@ -147,6 +168,22 @@ mod tests {
         let net = Trace { client: address(0), client_mask: [first, second], ..any };
         assert!(net.wants(ends(77, 2)) && !net.wants(None));
         assert!(!net.wants(Some(Ends { source: [0; 2], destination: [0; 2] })));
+    }
+
+    #[test]
+    fn an_answer_to_the_client_may_be_wanted_and_shows_afterwards() {
+        let address = |n: u8| mapped(bytemuck::cast([10u8, 0, 0, n]));
+        let whole = [u64::MAX; 2];
+        let ends = |from, to| Some(Ends { source: address(from), destination: address(to) });
+        let any = Trace::default();
+        let vip = Trace { vip: address(2), vip_mask: whole, ..any };
+        let both = Trace { client: address(1), client_mask: whole, ..vip };
+        // From a member, 9, as it comes.
+        assert!(both.wants(ends(9, 1)) && !both.is_of(ends(9, 1)) && !both.wants(ends(9, 3)));
+        assert!(!vip.wants(ends(9, 1)), "it would be any packet");
+        assert!(both.is_of_answer(ends(2, 1)) && vip.is_of_answer(ends(2, 1)));
+        assert!(!both.is_of_answer(ends(4, 1)) && !both.is_of_answer(ends(2, 3)));
+        assert!(!both.is_of_answer(None));
     }
 
     #[test]

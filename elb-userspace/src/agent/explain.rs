@@ -4,7 +4,8 @@ use elb_common::addr::Mac;
 
 use super::core::Core;
 use super::state::flow_log::Naming;
-use crate::kernel::bpf::{Live, coarse_seconds};
+use crate::control::plan::ListenerKey;
+use crate::kernel::bpf::{Attachment, Live, coarse_seconds};
 use crate::observe::explain::{ExplainRequest, Explanation, Ingress, explain, local};
 use crate::observe::names::Names;
 
@@ -26,7 +27,7 @@ impl Core {
 
     /// Where a packet would go. Changes nothing.
     pub(super) fn explain(&self, question: &ExplainRequest) -> Result<Explanation, String> {
-        let ingress = self.ingress(question.interface.as_deref())?;
+        let ingress = self.ingress(question)?;
         let live = Live::new(&self.serving.maps);
         let explained = explain(question, ingress, &live, &self.names());
         live.finish().map_err(|error| error.to_string())?;
@@ -43,9 +44,21 @@ impl Core {
         Ok(explained)
     }
 
-    fn ingress(&self, interface: Option<&str>) -> Result<Ingress, String> {
-        let wanted = |name: &str| interface.is_none_or(|interface| interface == name);
-        let found = self.host.attachments.iter().find(|attachment| wanted(&attachment.interface));
+    /// Where the packet comes in: an answer by the interface, and from the Ethernet address, of its member.
+    fn ingress(&self, question: &ExplainRequest) -> Result<Ingress, String> {
+        let interface = question.interface.as_deref();
+        let endpoint = question.src.port.and_then(|port| {
+            let (address, protocol) = (question.src.address, question.proto.number());
+            self.serving.observed.replies.get(&ListenerKey { address, port, protocol })
+        });
+        let wanted = |one: &&Attachment| match (interface, endpoint) {
+            (Some(interface), _) => one.interface == interface,
+            (None, Some(endpoint)) => one.index == endpoint.ifindex,
+            (None, None) => true,
+        };
+        let attachments = &self.host.attachments;
+        let first = || attachments.first().filter(|_| interface.is_none());
+        let found = attachments.iter().find(wanted).or_else(first);
         let attachment = found.ok_or_else(|| {
             let known: Vec<_> =
                 self.host.attachments.iter().map(|a| a.interface.as_str()).collect();
@@ -54,6 +67,9 @@ impl Core {
         })?;
         let link = self.network.links.get(&attachment.index);
         let mac = link.and_then(|link| link.mac).map_or([0; 6], Mac::bytes);
-        Ok(Ingress { index: attachment.index, mac })
+        let ingress = Ingress::of_clients(attachment.index, mac);
+        let member = endpoint.filter(|endpoint| endpoint.ifindex == attachment.index);
+        let sender = member.map_or(ingress.sender, |endpoint| endpoint.mac.bytes());
+        Ok(Ingress { sender, ..ingress })
     }
 }

@@ -4,6 +4,7 @@ mod arrivals;
 mod health;
 mod impairment;
 mod parts;
+mod replies;
 mod selection;
 
 use std::collections::{BTreeSet, HashMap};
@@ -129,6 +130,7 @@ impl Core {
             operating_status: rolled_up(lb.admin_state_up && listener.admin_state_up, is_degraded),
             packets: counter.packets,
             bytes: counter.bytes,
+            replies: self.listener_replies(listener),
             rate: None,
             ipgroup: listener.ipgroup.as_ref().map(|access| self.access(access)),
             cps: listener.cps.get(),
@@ -163,7 +165,8 @@ impl Core {
         let pool_ref = (Some(pool.id), pool.name.as_str());
         let id = Some(number.resource(pool.id));
         let member = MemberRef::new(pool_ref, id, None, number.socket());
-        self.backend(member, Some(number), shares, arrived)
+        let replies = self.backend_replies(pool, Some(number));
+        status::MemberStatus { replies, ..self.backend(member, Some(number), shares, arrived) }
     }
 
     /// What is known of a member by its number: all there is of one that was removed.
@@ -203,6 +206,7 @@ impl Core {
             cut_in: cut_at.map(|at| at.saturating_sub(coarse_seconds())),
             packets: counter.packets,
             bytes: counter.bytes,
+            replies: None,
             opened: None,
             rate: None,
         }

@@ -1,5 +1,5 @@
 //! Members whose connections never get past the opening: SYNs come for them, and no packet that follows
-//! one. Their answers do not reach the clients, though probes are answered: with direct server return
+//! one, or, where answers come back through this host, no SYN-ACK and no reset. Their answers do not reach the clients, though probes are answered: with direct server return
 //! answers to clients take a way of their own.
 
 use std::net::SocketAddr;
@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use super::core::Core;
 use super::report::read;
 use super::state::stuck::Came;
-use crate::model::{Member, Pool, Protocol};
+use crate::model::{Forwarding, Member, Pool, Protocol};
 
 impl Core {
     /// Openings of the last minute that nothing followed, of a member of a TCP pool.
@@ -18,28 +18,35 @@ impl Core {
     /// A line if connections to a member, which has this id, are stuck.
     pub(super) fn stuck_problem(&self, pool: &Pool, member: &Member, id: u16) -> Option<String> {
         let openings = self.stuck_as(pool, id)?;
-        let (why, option) = match pool.forwarding.translates() {
-            true => ("its answers do not come back through this load balancer", "--mode nat"),
-            false => ("its answers do not reach the clients", "--client ADDRESS"),
+        let what = if pool.forwarding.translates() {
+            "none was answered through this load balancer, with a SYN-ACK or a reset: its answers take another route, \
+             or it does not answer; on that host `elb backend inspect --mode nat`"
+        } else {
+            "no packet followed one: its answers do not reach the clients, or the clients are a flood of openings; on \
+             that host `elb backend inspect --client ADDRESS`"
         };
         Some(format!(
-            "pool {:?}, member {:?}: {openings} openings of connections in the last minute, and no \
-             packet followed one: {why}, or the clients are a flood of openings; on that host \
-             `elb backend inspect {option}`",
+            "pool {:?}, member {:?}: {openings} openings of connections in the last minute, and {what}",
             pool.name.as_str(),
             member.name.as_str()
         ))
     }
 
     fn stuck_as(&self, pool: &Pool, id: u16) -> Option<u64> {
-        (pool.protocol == Protocol::Tcp).then(|| self.faults.followed.stuck(id, self.came(id)))?
+        (pool.protocol == Protocol::Tcp)
+            .then(|| self.faults.followed.stuck(id, self.came(pool.forwarding, id)))?
     }
 
     /// What came for a member so far.
-    pub(super) fn came(&self, id: u16) -> Came {
+    pub(super) fn came(&self, forwarding: Forwarding, id: u16) -> Came {
+        let answers = || read(self.serving.maps.backend_answers(id));
         Came {
             openings: read(self.serving.maps.backend_opened(id)),
             packets: read(self.serving.maps.backend_counter(id)).packets,
+            answered: forwarding
+                .translates()
+                .then(answers)
+                .map(|answers| answers.accepted.wrapping_add(answers.resets)),
         }
     }
 }

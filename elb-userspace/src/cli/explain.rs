@@ -1,5 +1,6 @@
 //! `elb explain`: where a packet would go, and why.
 
+mod answer;
 mod quic_id;
 
 use std::fmt::Write as _;
@@ -31,19 +32,23 @@ changes its owner they may go to different members. Where a pool goes by the con
 addresses and ports. With it, it is one of a connection under way (1-RTT), and zeroes follow the
 bytes that are given.
 
+Where members answer through the load balancer (forwarding = \"nat\"), their packets are explained,
+too: --src is the member with its port, --dst the client.
+
 Examples:
   elb explain --src 198.51.100.7 --dst 192.0.2.10:80 --proto tcp --syn
   elb explain --src 198.51.100.7:40312 --dst 192.0.2.10:80 --proto tcp
   elb explain --src 2001:db8::7 --dst '[2001:db8::10]:53' --proto udp --size 1500
   elb explain --src 198.51.100.7 --dst 192.0.2.10:443 --proto udp --cid 0a1b2c3d4e5f6071
+  elb explain --src 10.1.0.11:8080 --dst 198.51.100.7:40312 --proto tcp
   elb explain --src 198.51.100.7 --dst 192.0.2.10:80 --proto tcp -o json | jq .decision
 
 Exit codes: 0 whatever happens to the packet, 1 the agent has no answer, 2 wrong usage.")]
 pub(super) struct ExplainArgs {
-    /// The client; its port decides, too [default port: 50000].
+    /// The client; its port decides, too [default port: 50000]. Of an answer: the member.
     #[arg(long, value_name = "ADDRESS[:PORT]")]
     src: Endpoint,
-    /// The virtual address and port.
+    /// The virtual address and port. Of an answer: the client.
     #[arg(long, value_name = "ADDRESS:PORT")]
     dst: SocketAddr,
     /// The transport protocol.
@@ -59,7 +64,7 @@ pub(super) struct ExplainArgs {
     /// Length of the IP packet [default: that of its headers].
     #[arg(long, value_name = "BYTES")]
     size: Option<u16>,
-    /// The interface that it comes by [default: the first that carries the program].
+    /// The interface that it comes by [default: the member's of an answer, or the first that carries the program].
     #[arg(long, value_name = "NAME")]
     interface: Option<String>,
     #[command(flatten)]
@@ -88,6 +93,7 @@ fn text(explained: &Explanation) -> String {
     line("packet", packet(&explained.packet));
     match &explained.listener {
         Some(found) => line("listener", listener(found)),
+        None if explained.endpoint.is_some() => {}
         None => line("listener", "none".to_owned()),
     }
     if let Some(judged) = &explained.admission {
@@ -117,12 +123,20 @@ fn text(explained: &Explanation) -> String {
         line("member", backend(chosen));
         line("next hop", next_hop(chosen));
     }
+    for (title, words) in answer::lines(explained) {
+        line(title, words);
+    }
+    if let Some(now) = explained.translated {
+        line("translated", answer::translated(now));
+    }
     if let Some(frame) = &explained.sent {
-        line("encapsulated", encapsulation(frame));
+        if explained.translated.is_none() {
+            line("encapsulated", encapsulation(frame));
+        }
         line("sent", format!("{} bytes of frame by {}", frame.length, frame.interface));
     }
     if let Some(answer) = explained.answer {
-        line("answered", self::answer(answer));
+        line("answered", answered(answer));
     }
     line("decision", decision(&explained.decision));
     if let Some(fix) = &explained.decision.fix {
@@ -253,7 +267,7 @@ fn encapsulation(frame: &Sent) -> String {
     }
 }
 
-fn answer(answer: Reply) -> String {
+fn answered(answer: Reply) -> String {
     let message = match answer.kind {
         ReplyKind::FragmentationNeeded => "ICMP fragmentation needed",
         ReplyKind::PacketTooBig => "ICMPv6 packet too big",

@@ -20,13 +20,13 @@ use crate::observe::trace::{
 /// Which packets.
 #[derive(Debug, Args)]
 pub(super) struct PacketArgs {
-    /// Only packets for this address; of ARP, questions about it.
+    /// Only packets for this address, and with --client those of members that leave with it; of ARP, questions about it.
     #[arg(long, value_name = "ADDRESS")]
     vip: Option<IpAddr>,
-    /// Only packets from this address or network.
+    /// Only packets from this address or network, and members' answers to it that come back through this host.
     #[arg(long, value_name = "ADDRESS|CIDR", value_parser = network)]
     client: Option<IpNet>,
-    /// Only packets that this member was chosen for: its name, POOL/MEMBER, its id, its address, or address
+    /// Only packets that this member was chosen for, and its answers that are translated: its name, POOL/MEMBER, its id, its address, or address
     /// and port.
     #[arg(long, value_name = "MEMBER")]
     member: Option<String>,

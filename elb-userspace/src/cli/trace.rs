@@ -68,13 +68,20 @@ fn line(event: &PacketEvent) -> String {
 
 fn what(event: &PacketEvent) -> String {
     let member = event.member.as_ref();
-    let member = member.map(|member| format!(" to {} ({})", member.name(), member.pool()));
+    // Of an answer it is the sender.
+    let is_answer = event
+        .translated
+        .is_some_and(|now| event.destination.as_deref() == Some(&*now.destination.to_string()));
+    let by = if is_answer { "of" } else { "to" };
+    let member = member.map(|member| format!(" {by} {} ({})", member.name(), member.pool()));
+    let translated =
+        event.translated.map(|now| format!(", now {} → {}", now.source, now.destination));
     let way = event.sent.as_ref().filter(|_| event.reason.is_none()).map(way);
     let reason = match (&event.reason, &event.meaning) {
         (Some(reason), Some(meaning)) => Some(format!(": {reason}: {meaning}")),
         _ => None,
     };
-    [member, way, reason].into_iter().flatten().collect()
+    [member, translated, way, reason].into_iter().flatten().collect()
 }
 
 fn way(sent: &Sent) -> String {
@@ -111,6 +118,19 @@ mod tests {
             line(&forwarded),
             "03:04:05.123456 lb0 198.51.100.7:5 → 192.0.2.10:80 tcp syn 54 B · listener http · \
              forwarded to web-1 (web) in 10.0.0.1 → 10.0.0.11, 74 B by lb1 to 02:00:00:00:00:09"
+        );
+        let answer = event(serde_json::json!({
+            "source": "10.0.0.11:8080", "destination": "198.51.100.7:5", "syn": false,
+            "member": { "number": 1, "name": "web-1", "pool": "web", "address": "10.0.0.11",
+                        "protocol_port": 8080 },
+            "translated": { "source": "192.0.2.10:80", "destination": "198.51.100.7:5" },
+            "sent": { "interface": "lb1", "source_mac": "", "next_hop_mac": "02:00:00:00:00:09",
+                      "length": 54 },
+        }));
+        assert_eq!(
+            line(&answer),
+            "03:04:05.123456 lb0 10.0.0.11:8080 → 198.51.100.7:5 tcp 54 B · listener http · \
+             forwarded of web-1 (web), now 192.0.2.10:80 → 198.51.100.7:5, 54 B by lb1 to 02:00:00:00:00:09"
         );
         let dropped = event(serde_json::json!({
             "fate": "dropped", "reason": "no_backend", "meaning": "no member takes it",

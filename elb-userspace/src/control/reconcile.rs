@@ -128,7 +128,7 @@ pub struct Desired {
     pub next_first: Option<u32>,
     /// When a member gets more of its share that rises to it: time to reconcile again.
     pub next_step: Option<u32>,
-    /// When members of before are no longer told that their connections are over: time to reconcile again.
+    /// When members of before no longer get resets on connections that are over: time to reconcile again.
     pub next_forgotten: Option<u32>,
     /// Idle timeouts of the connections of members' endpoints.
     idle: BTreeMap<ListenerKey, u32>,

@@ -174,7 +174,8 @@ pub struct HealthEvidence {
     pub reason: Option<Failure>,
     /// Probes that failed though it is ONLINE.
     pub lapses: Lapses,
-    /// Connections that clients tried to open in the last minute, if no packet followed any opening.
+    /// Connections that clients tried to open in the last minute, if no packet followed any opening, or, where answers come
+    /// back through this host, if no SYN-ACK and no reset did.
     pub stuck: Option<u64>,
     /// The virtual addresses that it answers for on the segment, in the place of the load balancer.
     pub answers_for: Vec<IpAddr>,

@@ -147,6 +147,7 @@ mod tests {
             reason: Some("no_backend".to_owned()),
             meaning: Some("no member takes it".to_owned()),
             member: None,
+            translated: None,
             sent: None,
             received_bytes: Some(Bytes(vec![1; 60])),
             sent_bytes: None,

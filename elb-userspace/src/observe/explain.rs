@@ -7,6 +7,7 @@ mod frame;
 pub mod local;
 mod quic;
 mod testimony;
+mod translation;
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -18,19 +19,20 @@ use crate::control::flow_key::Key;
 use crate::model::endpoint::Endpoint;
 use crate::model::transport::TransportProtocol;
 use crate::observe::names::{BackendMember, Names};
-use crate::observe::packet::Sent;
+use crate::observe::packet::{Sent, Translated};
 
 pub use admission::{Admission, Concurrent, GroupAdmission, List, Rate};
 pub use answer::{Reply, ReplyKind};
 pub use quic::{Cid, ConnectionId};
 pub(crate) use testimony::{chose_backend, fate};
+pub use translation::{EndpointRecord, NotedFlow, WayBack, WayKind};
 
 /// A packet to explain.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ExplainRequest {
-    /// The client; without a port, [`DEFAULT_PORT`].
+    /// The client, or, of an answer, the member; without a port, [`DEFAULT_PORT`].
     pub src: Endpoint,
-    /// The virtual address and port.
+    /// The virtual address and port, or, of an answer, the client.
     pub dst: SocketAddr,
     /// The transport protocol.
     pub proto: TransportProtocol,
@@ -44,7 +46,8 @@ pub struct ExplainRequest {
     /// Length of the IP packet; by default no longer than its headers, those of QUIC included.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub size: Option<u16>,
-    /// The interface that it comes by; by default the first that carries the program.
+    /// The interface that it comes by; by default that of the member whose answer it is, or else the first that
+    /// carries the program.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub interface: Option<String>,
 }
@@ -59,6 +62,16 @@ pub struct Ingress {
     pub index: u32,
     /// Its Ethernet address.
     pub mac: [u8; 6],
+    /// The sender's.
+    pub sender: [u8; 6],
+}
+
+impl Ingress {
+    /// Where packets of clients come in, whose Ethernet addresses do not matter.
+    pub const fn of_clients(index: u32, mac: [u8; 6]) -> Self {
+        // One that is administered locally.
+        Self { index, mac, sender: [2, 0, 0, 0, 0, 0] }
+    }
 }
 
 /// What becomes of a packet, and why.
@@ -87,6 +100,18 @@ pub struct Explanation {
     pub client: Option<KnownClient>,
     /// The backend that was chosen; `None`: none.
     pub backend: Option<Backend>,
+    /// The record of the endpoint that it is from, if it may be the answer of a member that packets are translated to.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub endpoint: Option<EndpointRecord>,
+    /// What is noted of its flow, where that is of another listener than the member's endpoint stands for, or of none.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub noted: Option<NotedFlow>,
+    /// The way back to the client, where it was asked for.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub way_back: Option<WayBack>,
+    /// Its addresses and ports afterwards, if they are others.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub translated: Option<Translated>,
     /// How it is sent on; `None`: it is not.
     pub sent: Option<Sent>,
     /// What its sender gets instead; `None`: nothing.
@@ -99,9 +124,9 @@ pub struct Explanation {
 pub struct ExplainedPacket {
     /// The interface that it comes by.
     pub interface: String,
-    /// The client.
+    /// The client, or, of an answer, the member.
     pub source: SocketAddr,
-    /// The virtual address and port.
+    /// The virtual address and port, or, of an answer, the client.
     pub destination: SocketAddr,
     /// The transport protocol.
     pub protocol: TransportProtocol,
@@ -209,7 +234,7 @@ pub struct Backend {
     /// Who it is.
     #[serde(flatten)]
     pub member: BackendMember,
-    /// l2, ipip or gue.
+    /// nat, l2, ipip or gue.
     pub forwarding: String,
     /// Whether its next hop is known.
     pub reachable: bool,
@@ -241,7 +266,7 @@ pub fn explain(
         cid: question.cid,
         length: 0,
     };
-    let frame = frame::build(&packet, question.size, ingress.mac)?;
+    let frame = frame::build(&packet, question.size, ingress)?;
     Ok(testimony::of(packet, &frame, ingress.index, tables, names))
 }
 

@@ -51,6 +51,32 @@ pub struct GuePorts {
     pub destination_port: u16,
 }
 
+/// The addresses and ports of a packet after it was translated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Translated {
+    /// Its sender.
+    pub source: SocketAddr,
+    /// Its receiver.
+    pub destination: SocketAddr,
+}
+
+impl Translated {
+    /// What a packet became; `None`: it has the same addresses and ports, or they are not known.
+    pub fn between(before: Carried, after: Carried) -> Option<Self> {
+        let after = Self::of(after)?;
+        (Self::of(before) != Some(after)).then_some(after)
+    }
+
+    fn of(carried: Carried) -> Option<Self> {
+        let Carried::Ip { source, destination, transport, .. } = carried else { return None };
+        let ports = transport?.ports;
+        Some(Self {
+            source: SocketAddr::new(source, ports.source.get()),
+            destination: SocketAddr::new(destination, ports.destination.get()),
+        })
+    }
+}
+
 /// A frame of which the first bytes may be all that is known.
 #[derive(Clone, Copy, Debug)]
 pub struct SeenFrame<'b> {

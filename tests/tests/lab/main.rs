@@ -37,6 +37,7 @@ mod privileges;
 mod ranges;
 mod rate;
 mod reloading;
+mod replies;
 mod restarting;
 mod sflow;
 mod sizing;

@@ -11,10 +11,12 @@ use std::{collections::BTreeSet, fs, path::Path};
 
 use anyhow::{Context as _, Result, ensure};
 use elb_tests::{
+    address::Family,
     client::{HttpLoad, Load},
-    config::{Forwarding, HealthMonitor, MonitorKind},
+    config::{Forwarding, HealthMonitor, MonitorKind, Pool, Protocol},
     daemon::tool,
     process::output,
+    wire::HTTP_PORT,
 };
 use serde_json::Value;
 
@@ -83,6 +85,9 @@ fn watched() -> Result<Scene> {
         config.pool_mut(WEB).lb_algorithm = Some("ROUND_ROBIN".to_owned());
         let listener = config.listener_mut(WEB);
         (listener.cps, listener.max_connection) = (100_000, 100_000);
+        // One whose answers come back through the load balancer.
+        let pool = Pool::of(lab, "translated", Family::V4, Protocol::Tcp, HTTP_PORT);
+        let config = config.balance(lab, Family::V4, 81, pool.forwarding(Forwarding::Nat));
         Ok((config, ()))
     })?;
     let text = format!("{}\n[metrics]\nlisten = {TARGET:?}\n", scene.config.text()?);
@@ -102,7 +107,7 @@ fn prometheus_scrapes_an_agent_and_answers() -> Result<()> {
     let rate = "sum by (load_balancer, listener) (rate(elb_listener_forwarded_packets_total[5s]))";
     let rates = prometheus.wait("packets", rate, |said| said.iter().any(|(_, n)| *n > 10.0))?;
     let busy = rates.iter().filter(|(_, n)| *n > 0.0).count();
-    assert_eq!((busy, rates.len()), (1, 2), "{rates:?}");
+    assert_eq!((busy, rates.len()), (1, 3), "{rates:?}");
     names_are_exported(&scene)?;
 
     // Another host answers for the virtual address.

@@ -17,6 +17,7 @@ mod keeping;
 mod killing;
 mod leaving;
 mod memory;
+mod numbers_anew;
 mod out_of_service;
 mod own_address;
 mod own_faults;

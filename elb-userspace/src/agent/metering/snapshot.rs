@@ -225,6 +225,7 @@ impl Core {
             number: assigned.map(|one| one.id),
             is_up: self.is_up(lb, listener, known),
             fallback_used: self.serving.fallbacks.get(&listener.id).map(|one| one.in_use),
+            is_answered_here: self.is_answered_here(listener),
             is_tracked: self
                 .serving_pool(listener)
                 .and_then(|pool| known.get(&pool.name))
@@ -248,6 +249,7 @@ impl Core {
         PoolFigures {
             name: pool.name.to_string(),
             is_tcp: pool.protocol == model::Protocol::Tcp,
+            is_answered_here: pool.forwarding.translates(),
             members,
             listeners,
             backup_used: self.serving.reserves.get(&pool.id).map(|one| one.reserve.in_service),

@@ -13,9 +13,11 @@ impl Core {
     /// Takes down what came for each member so far. Counters are read once for all who want to know: with
     /// tens of thousands of members that takes a while.
     pub(in super::super) fn note_arrivals(&mut self, now: Now) {
+        let pools = self.serving.reconciler.assignments.pools.values();
         let members =
-            self.serving.reconciler.assignments.pools.values().flat_map(|pool| &pool.members);
-        let came: HashMap<_, _> = members.map(|member| (member.id, self.came(member.id))).collect();
+            pools.flat_map(|pool| pool.members.iter().map(move |one| (pool.forwarding, one.id)));
+        let came: HashMap<_, _> =
+            members.map(|(forwarding, id)| (id, self.came(forwarding, id))).collect();
         let opened = came.iter().map(|(id, came)| (*id, came.openings)).collect();
         self.journal.arrivals.sample(opened, now);
         self.journal.events.log_repeated(now.time);

@@ -424,7 +424,8 @@ impl Core {
         let shown = self.member(pool, member, known, listed, request, backend);
         let opened = number.and_then(|number| within.opened.get(&number.id)).copied();
         let rising = number.and_then(|number| within.rising.get(&number.id)).copied();
-        status::MemberStatus { more_listeners, opened, rising, ..shown }
+        let replies = self.backend_replies(pool, number);
+        status::MemberStatus { more_listeners, opened, rising, replies, ..shown }
     }
 }
 

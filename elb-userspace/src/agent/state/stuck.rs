@@ -1,4 +1,5 @@
-//! What came for members lately: whether packets follow the openings of connections.
+//! What came for members lately: whether packets follow the openings of connections, and where answers come back
+//! through this host, whether any answer does.
 
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
@@ -19,6 +20,8 @@ pub(in crate::agent) struct Came {
     pub(in crate::agent) openings: u64,
     /// All packets.
     pub(in crate::agent) packets: u64,
+    /// Where its answers come back through this host: those that accept, reset or refuse a connection.
+    pub(in crate::agent) answered: Option<u64>,
 }
 
 /// What came for all members, as it was.
@@ -36,13 +39,20 @@ impl Followed {
         self.samples.push_back((now.time, came));
     }
 
-    /// The openings of the last minute for a member, if nothing followed them.
+    /// The openings of the last minute for a member, if nothing followed them, or no answer came back that would have to.
     pub(in crate::agent) fn stuck(&self, id: u16, now: Came) -> Option<u64> {
         let before = self.samples.iter().find_map(|(_, came)| came.get(&id))?;
         let openings = now.openings.checked_sub(before.openings)?;
-        let packets = now.packets.checked_sub(before.packets)?;
-        let later = packets.saturating_sub(openings);
-        (openings >= ENOUGH && later <= openings / FOLLOWED).then_some(openings)
+        let is_stuck = match (now.answered, before.answered) {
+            // An answer shows the way, whatever clients do then: a flood of openings is answered, too.
+            (Some(now), Some(before)) => now == before,
+            (Some(_), None) => return None,
+            (None, _) => {
+                let packets = now.packets.checked_sub(before.packets)?;
+                packets.saturating_sub(openings) <= openings / FOLLOWED
+            }
+        };
+        (openings >= ENOUGH && is_stuck).then_some(openings)
     }
 }
 
@@ -58,7 +68,7 @@ mod tests {
     }
 
     fn came(openings: u64, packets: u64) -> Came {
-        Came { openings, packets }
+        Came { openings, packets, answered: None }
     }
 
     #[test]
@@ -79,6 +89,23 @@ mod tests {
             assert_eq!(followed.stuck(1, now), stuck, "{now:?}");
         }
         assert_eq!(followed.stuck(2, came(50, 50)), None);
+    }
+
+    #[test]
+    fn where_answers_come_back_one_shows_the_way() {
+        let mut followed = Followed::default();
+        let came = |openings, answered| Came { openings, packets: openings, answered };
+        followed.sample(HashMap::from([(1, came(10, Some(10))), (2, came(10, None))]), at(0));
+        for (now, stuck) in [
+            (came(14, Some(10)), None),
+            (came(15, Some(10)), Some(5)),
+            // Openings alone come, as of a flood, and are answered.
+            (came(500, Some(11)), None),
+            (Came { packets: 900, ..came(15, Some(10)) }, Some(5)),
+        ] {
+            assert_eq!(followed.stuck(1, now), stuck, "{now:?}");
+        }
+        assert_eq!(followed.stuck(2, came(90, Some(3))), None, "its pool was another's till now");
     }
 
     #[test]

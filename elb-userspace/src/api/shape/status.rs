@@ -1,6 +1,7 @@
 //! What the agent tells about itself and what it serves: the shape of `elb status -o json`.
 
 mod agent;
+mod replies;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -13,6 +14,7 @@ pub use self::agent::{
     Agent, ApiRefusals, FlowLogLost, FlowLogStatus, KeptStatus, Panics, Probing, SflowLost,
     SflowStatus, WebhookStatus,
 };
+pub use self::replies::{Replies, ReplyRate};
 use crate::control::reconcile::{Fallback, Reserve, Rising};
 use crate::health::Failure;
 use crate::health::history::ProbeCounts;
@@ -102,6 +104,9 @@ pub struct ListenerStatus {
     pub packets: u64,
     /// Bytes of those, as received.
     pub bytes: u64,
+    /// What members answered, where their packets come back through this host.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub replies: Option<Replies>,
     /// How fast these counts rise, with --rate.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub rate: Option<MeasuredRate>,
@@ -161,7 +166,7 @@ pub struct PoolStatus {
     pub id: Option<ResourceId>,
     /// Name.
     pub name: String,
-    /// l2, ipip or gue.
+    /// nat, l2, ipip or gue.
     pub forwarding: String,
     /// How a new flow chooses its member, as the ring in use has it.
     pub lb_algorithm: String,
@@ -255,6 +260,9 @@ pub struct MemberStatus {
     pub packets: u64,
     /// Bytes of those, as received by the load balancer.
     pub bytes: u64,
+    /// What it answered, where its packets come back through this host.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub replies: Option<Replies>,
     /// First packets of TCP connections that it got; one that is repeated counts again.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub opened: Option<u64>,
@@ -274,6 +282,9 @@ pub struct MeasuredRate {
     /// shares its pool with others.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub new_connections: Option<f64>,
+    /// The same of what members answer, where that is known.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub replies: Option<ReplyRate>,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]

@@ -62,6 +62,18 @@ pub struct Traffic {
     /// Bytes of those a second, as received.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub bytes_per_second: Option<f64>,
+    /// Packets of members a second that come back through this host; left out where none do.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub reply_packets_per_second: Option<f64>,
+    /// Bytes of those a second, as received.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub reply_bytes_per_second: Option<f64>,
+    /// TCP connections that members accept a second; left out where their answers do not come back through this host.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub accepted_per_second: Option<f64>,
+    /// Resets of members a second; left out where those are.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub resets_per_second: Option<f64>,
 }
 
 /// All listeners and members together.
@@ -118,7 +130,7 @@ pub struct PoolRate {
     pub name: String,
     /// How a new flow chooses its member.
     pub lb_algorithm: String,
-    /// l2, ipip or gue.
+    /// nat, l2, ipip or gue.
     pub forwarding: String,
     /// Listeners that it serves.
     pub listeners: usize,

@@ -180,3 +180,34 @@ what to do   add one
 "
     );
 }
+
+#[test]
+fn an_answer_of_a_member_in_words() {
+    let explained = explained(serde_json::json!({
+        "packet": { "interface": "lb1", "source": "10.1.0.11:8080",
+                    "destination": "198.51.100.7:40312", "protocol": "tcp", "syn": false, "length": 40 },
+        "decision": { "fate": "forwarded" },
+        "endpoint": { "member": { "number": 2, "name": "b", "pool": "web", "address": "10.1.0.11", "protocol_port": 8080 },
+                      "listener": "http", "stands_for": "192.0.2.10:80", "shared": true, "interface": "lb1",
+                      "mac": "02:00:00:00:00:0b", "asked_for_flow": true },
+        "noted": { "listener": "alt", "address": "192.0.2.10:81", "ago": 3, "by_this_packet": false },
+        "way_back": { "kind": "known", "interface": "lb0", "next_hop_mac": "02:00:00:00:01:01", "mtu": 1500 },
+        "translated": { "source": "192.0.2.10:81", "destination": "198.51.100.7:40312" },
+        "sent": { "interface": "lb0", "source_mac": "02:00:00:00:01:02",
+                  "next_hop_mac": "02:00:00:00:01:01", "length": 54 }
+    }));
+    assert_eq!(
+        text(&explained),
+        "\
+packet       10.1.0.11:8080 → 198.51.100.7:40312 tcp, of a connection under way, 40 bytes, comes by lb1
+answer       of b at 10.1.0.11:8080 (backend 2), pool web; its endpoint stands for 192.0.2.10:80, listener http, \
+which other listeners share
+comes by     it must come by lb1, and from 02:00:00:00:00:0b
+noted flow   noted 3 s ago: it is of 192.0.2.10:81, listener alt
+way back     02:00:00:00:01:01 by lb0, packets of at most 1500 bytes
+translated   it is now 192.0.2.10:81 → 198.51.100.7:40312
+sent         54 bytes of frame by lb0
+decision     forwarded
+"
+    );
+}

@@ -2,7 +2,8 @@
 
 use std::fmt::Write as _;
 
-use crate::api::shape::status::{MemberStatus, PathStatus, ProbeRecord, ProbeSummary};
+use super::units;
+use crate::api::shape::status::{MemberStatus, PathStatus, ProbeRecord, ProbeSummary, Replies};
 use crate::model::MemberRef;
 
 /// For people.
@@ -46,11 +47,24 @@ pub(super) fn text(member: &MemberStatus) -> String {
     if member.more_listeners > 0 {
         let _ = writeln!(out, "  and for {} more listeners", member.more_listeners);
     }
+    if let Some(said) = member.replies.map(replies) {
+        let _ = writeln!(out, "  {said}");
+    }
     if let Some(health) = &member.health {
         counts(&mut out, health);
         probes(&mut out, &health.probes);
     }
     out
+}
+
+/// What it answered through this host.
+fn replies(replies: Replies) -> String {
+    let Replies { packets, bytes, accepted, resets } = replies;
+    let connections = accepted
+        .zip(resets)
+        .map(|(accepted, resets)| format!(": {accepted} connections accepted, {resets} resets"));
+    let bytes = units::bytes(bytes);
+    format!("answered {packets} packets, {bytes}{}", connections.unwrap_or_default())
 }
 
 fn path(out: &mut String, paths: &PathStatus) {

@@ -4,10 +4,14 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use super::units::in_units;
-use crate::api::shape::status::{ListenerStatus, MeasuredRate, MemberStatus, Status};
+use crate::api::shape::status::{
+    ListenerStatus, MeasuredRate, MemberStatus, Replies, ReplyRate, Status,
+};
 
 /// The columns.
 pub(super) const HEADER: [&str; 3] = ["PACKETS/S", "BYTES/S", "NEW/S"];
+/// Those of what members answer.
+pub(super) const REPLY_HEADER: [&str; 2] = ["REPLIES/S", "REPLY BYTES/S"];
 
 /// Fills the rates of everything that was there in both looks, so much time apart.
 pub(super) fn fill(status: &mut Status, before: &Status, time: Duration) {
@@ -28,13 +32,15 @@ pub(super) fn fill(status: &mut Status, before: &Status, time: Duration) {
     for lb in &mut status.load_balancers {
         for listener in &mut lb.listeners {
             let name = (lb.name.as_str(), listener.name.as_str());
-            let counts = listeners.get(&name).and_then(|then| {
-                let (now, then) = ([listener.packets, listener.bytes], [then.packets, then.bytes]);
-                Some([per_second(now[0], then[0], time)?, per_second(now[1], then[1], time)?])
-            });
             let new_connections = by_pool.get(listener.serving_pool()).copied().flatten();
-            listener.rate =
-                counts.map(|[packets, bytes]| MeasuredRate { packets, bytes, new_connections });
+            listener.rate = listeners.get(&name).and_then(|then| {
+                Some(MeasuredRate {
+                    packets: per_second(listener.packets, then.packets, time)?,
+                    bytes: per_second(listener.bytes, then.bytes, time)?,
+                    new_connections,
+                    replies: of_replies(listener.replies, then.replies, time),
+                })
+            });
         }
     }
 }
@@ -42,18 +48,32 @@ pub(super) fn fill(status: &mut Status, before: &Status, time: Duration) {
 /// In the place of a listener's counts.
 pub(super) fn of_listener(rate: Option<MeasuredRate>) -> String {
     let [packets, bytes, new] = columns(rate);
-    format!("{packets} packets/s, {bytes}/s, {new} new/s")
+    let replies = rate.and_then(|rate| rate.replies);
+    let replies = replies.map(|_| {
+        let [packets, bytes] = reply_columns(rate);
+        format!(", replies {packets} packets/s, {bytes}/s")
+    });
+    format!("{packets} packets/s, {bytes}/s, {new} new/s{}", replies.unwrap_or_default())
 }
 
 /// The cells of a row.
 pub(super) fn columns(rate: Option<MeasuredRate>) -> [String; 3] {
-    let shown = |number: f64| {
-        if number < 10.0 { format!("{number:.1}") } else { format!("{number:.0}") }
-    };
-    let Some(MeasuredRate { packets, bytes: sent, new_connections }) = rate else {
+    let Some(MeasuredRate { packets, bytes: sent, new_connections, .. }) = rate else {
         return ["-", "-", "-"].map(str::to_owned);
     };
     [shown(packets), in_units(sent), new_connections.map_or("-".to_owned(), shown)]
+}
+
+/// The cells of what members answer.
+pub(super) fn reply_columns(rate: Option<MeasuredRate>) -> [String; 2] {
+    let Some(ReplyRate { packets, bytes, .. }) = rate.and_then(|rate| rate.replies) else {
+        return ["-", "-"].map(str::to_owned);
+    };
+    [shown(packets), in_units(bytes)]
+}
+
+fn shown(number: f64) -> String {
+    if number < 10.0 { format!("{number:.1}") } else { format!("{number:.0}") }
 }
 
 /// A member, also of two pools of one name, one after the other.
@@ -75,6 +95,18 @@ fn of_member(now: &MemberStatus, then: &MemberStatus, time: Duration) -> Option<
             .opened
             .zip(then.opened)
             .and_then(|(now, then)| per_second(now, then, time)),
+        replies: of_replies(now.replies, then.replies, time),
+    })
+}
+
+/// None where it is not known, or was not.
+fn of_replies(now: Option<Replies>, then: Option<Replies>, time: Duration) -> Option<ReplyRate> {
+    let (now, then) = (now?, then?);
+    Some(ReplyRate {
+        packets: per_second(now.packets, then.packets, time)?,
+        bytes: per_second(now.bytes, then.bytes, time)?,
+        accepted: now.accepted.zip(then.accepted).and_then(|(n, then)| per_second(n, then, time)),
+        resets: now.resets.zip(then.resets).and_then(|(n, then)| per_second(n, then, time)),
     })
 }
 
@@ -99,12 +131,41 @@ mod tests {
         before_one.pools[1].members[0].opened = Some(20);
         fill(&mut after, &before_one, Duration::from_secs(2));
         let rate = after.pools[1].members[0].rate;
-        let wanted = MeasuredRate { packets: 150.0, bytes: 2_048.0, new_connections: Some(15.0) };
+        let wanted = MeasuredRate {
+            packets: 150.0,
+            bytes: 2_048.0,
+            new_connections: Some(15.0),
+            replies: None,
+        };
         assert_eq!(rate, Some(wanted));
         assert_eq!(columns(rate), ["150", "2.0 KiB", "15"]);
         // Two listeners share the pool: whose the new connections are is not known.
         let listener = after.load_balancers[0].listeners[0].rate;
         assert_eq!(of_listener(listener), "15 packets/s, 0 B/s, - new/s");
+    }
+
+    #[test]
+    fn answers_have_rates_where_they_are_known() {
+        let (mut before, mut after) = (status(), status());
+        let replies = |packets| {
+            let resets = Some(packets / 10);
+            Some(Replies { packets, bytes: packets * 1_024, resets, accepted: None })
+        };
+        before.pools[1].members[0].replies = replies(10);
+        after.pools[1].members[0].replies = replies(40);
+        after.pools[0].members[0].replies = replies(7);
+        before.load_balancers[0].listeners[0].replies = replies(100);
+        after.load_balancers[0].listeners[0].replies = replies(300);
+        fill(&mut after, &before, Duration::from_secs(2));
+        let rates = [1, 0].map(|pool| after.pools[pool].members[0].rate);
+        assert_eq!(rates.map(reply_columns), [["15", "15.0 KiB"], ["-", "-"]]);
+        let replies = after.pools[1].members[0].rate.unwrap().replies.unwrap();
+        assert_eq!((replies.resets, replies.accepted), (Some(1.5), None));
+        let listeners = &after.load_balancers[0].listeners;
+        let said = [0, 1].map(|one| of_listener(listeners[one].rate));
+        let plain = "0.0 packets/s, 0 B/s, - new/s";
+        let replies = ", replies 100 packets/s, 100.0 KiB/s";
+        assert_eq!(said, [format!("{plain}{replies}"), plain.to_owned()]);
     }
 
     #[test]

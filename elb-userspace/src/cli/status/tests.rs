@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::units::bytes;
 use super::*;
+use crate::api::shape::status::Replies;
 
 fn pool(name: &str, listeners: usize, member: &str) -> Value {
     json!({
@@ -51,6 +52,26 @@ fn members_of_a_pool_are_listed_once() {
     assert!(places.is_sorted(), "{text}");
     assert_eq!(text.matches("web-1").count(), 1, "{text}");
     assert_eq!(text.matches("idle-1").count(), 1, "{text}");
+}
+
+#[test]
+fn answers_have_columns_where_they_come_back_through_this_host() {
+    let mut status = status();
+    assert!(!text(&status, Form::default()).to_lowercase().contains("repl"));
+    let replies = Replies { packets: 42, bytes: 2_048, accepted: Some(7), resets: Some(1) };
+    let replies = Some(replies);
+    status.pools[1].members[0].replies = replies;
+    status.load_balancers[0].listeners[0].replies = replies;
+    let text = text(&status, Form::default());
+    let line = |what: &str| text.lines().find(|line| line.contains(what)).unwrap().to_owned();
+    assert!(
+        line("  http TCP/80").contains("0 packets, 0 B, replies 42 packets, 2.0 KiB"),
+        "{text}"
+    );
+    assert!(!line("  alt TCP/8080").contains("repl"), "{text}");
+    assert!(line("REPLY BYTES").contains("PACKETS"), "{text}");
+    assert!(line("web-1").contains(" 42 ") && line("web-1").contains("2.0 KiB"), "{text}");
+    assert_eq!(text.matches("REPLY BYTES").count(), 1, "{text}");
 }
 
 #[test]

@@ -129,7 +129,10 @@ fn listener_lines(
     let traffic = if form.has_rates {
         rate::of_listener(listener.rate)
     } else {
-        format!("{} packets, {}", listener.packets, bytes(listener.bytes))
+        let replies = listener.replies.map_or_else(String::new, |replies| {
+            format!(", replies {} packets, {}", replies.packets, bytes(replies.bytes))
+        });
+        format!("{} packets, {}{replies}", listener.packets, bytes(listener.bytes))
     };
     let moving = match pool.moving_slots {
         0 => String::new(),
@@ -198,10 +201,14 @@ fn members(out: &mut String, pool: &PoolStatus, form: Form) {
     let mut header =
         vec!["    MEMBER", "ADDRESS", "WEIGHT", "STATUS", "SHARE", "GOT", packets, bytes];
     header.extend(Some(new).filter(|_| form.has_rates));
+    // Where they do not come back through this host, there is nothing to be said of them.
+    let has_replies = shown.iter().any(|member| member.replies.is_some());
+    let replies = if form.has_rates { rate::REPLY_HEADER } else { REPLY_COUNTS };
+    header.extend(has_replies.then_some(replies).into_iter().flatten());
     header.extend(["SINCE", ""]);
     table.set_header(header);
     for member in shown {
-        table.add_row(row(member, form));
+        table.add_row(row(member, has_replies, form));
     }
     for line in table.lines() {
         let _ = writeln!(out, "{}", line.trim_end());
@@ -210,8 +217,10 @@ fn members(out: &mut String, pool: &PoolStatus, form: Form) {
 
 /// The columns of counts.
 const COUNTS: [&str; 3] = ["PACKETS", "BYTES", ""];
+/// Those of what members answer.
+const REPLY_COUNTS: [&str; 2] = ["REPLIES", "REPLY BYTES"];
 
-fn row(member: &MemberStatus, form: Form) -> Vec<Cell> {
+fn row(member: &MemberStatus, has_replies: bool, form: Form) -> Vec<Cell> {
     let colour = match member.operating_status.as_str() {
         "ONLINE" => Color::Green,
         "OFFLINE" => Color::Red,
@@ -250,8 +259,20 @@ fn row(member: &MemberStatus, form: Form) -> Vec<Cell> {
     } else {
         cells.extend([Cell::new(member.packets), Cell::new(bytes(member.bytes))]);
     }
+    if has_replies {
+        cells.extend(replies(member, form).map(Cell::new));
+    }
     cells.extend([Cell::new(&member.since), Cell::new(note)]);
     cells
+}
+
+/// What a member answers.
+fn replies(member: &MemberStatus, form: Form) -> [String; 2] {
+    if form.has_rates {
+        return rate::reply_columns(member.rate);
+    }
+    let none = || ["-", "-"].map(str::to_owned);
+    member.replies.map_or_else(none, |replies| [replies.packets.to_string(), bytes(replies.bytes)])
 }
 
 /// How many connections a member has, of how many at most.

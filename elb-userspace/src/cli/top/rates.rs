@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use crate::api::shape::drops;
 use crate::api::shape::status::{
-    ListenerStatus, LoadBalancerStatus, MemberStatus, PoolStatus, Status, timestamp_millis,
+    ListenerStatus, LoadBalancerStatus, MemberStatus, PoolStatus, Replies, Status, timestamp_millis,
 };
 use crate::api::shape::top::{
     ListenerRate, MemberRate, PoolRate, TopAgent, TopReport, TopTotal, Traffic,
@@ -160,13 +160,24 @@ fn of_members(members: &[MemberRate]) -> TopTotal {
     }
 }
 
-const NOTHING: Traffic = Traffic { packets_per_second: None, bytes_per_second: None };
+const NOTHING: Traffic = Traffic {
+    packets_per_second: None,
+    bytes_per_second: None,
+    reply_packets_per_second: None,
+    reply_bytes_per_second: None,
+    accepted_per_second: None,
+    resets_per_second: None,
+};
 
 /// Two together; what is not known of one is left out.
 fn and(one: Traffic, other: Traffic) -> Traffic {
     Traffic {
         packets_per_second: sum(one.packets_per_second, other.packets_per_second),
         bytes_per_second: sum(one.bytes_per_second, other.bytes_per_second),
+        reply_packets_per_second: sum(one.reply_packets_per_second, other.reply_packets_per_second),
+        reply_bytes_per_second: sum(one.reply_bytes_per_second, other.reply_bytes_per_second),
+        accepted_per_second: sum(one.accepted_per_second, other.accepted_per_second),
+        resets_per_second: sum(one.resets_per_second, other.resets_per_second),
     }
 }
 
@@ -196,10 +207,28 @@ impl<'s> Key<'s> {
     }
 }
 
-/// Packets and bytes at the first look, and the seconds since.
+/// What was counted of a listener or of a member.
+#[derive(Clone, Copy)]
+struct Counts {
+    packets: u64,
+    bytes: u64,
+    replies: Option<Replies>,
+}
+
+impl Counts {
+    const fn of_listener(one: &ListenerStatus) -> Self {
+        Self { packets: one.packets, bytes: one.bytes, replies: one.replies }
+    }
+
+    const fn of_member(one: &MemberStatus) -> Self {
+        Self { packets: one.packets, bytes: one.bytes, replies: one.replies }
+    }
+}
+
+/// Counts at the first look, and the seconds since.
 struct Counted<'s> {
-    listeners: HashMap<Key<'s>, (u64, u64)>,
-    members: HashMap<Key<'s>, (u64, u64)>,
+    listeners: HashMap<Key<'s>, Counts>,
+    members: HashMap<Key<'s>, Counts>,
     seconds: f64,
 }
 
@@ -211,28 +240,34 @@ impl<'s> Counted<'s> {
         let members = members.flat_map(|pool| &pool.members);
         Self {
             listeners: listeners
-                .map(|(lb, one)| (Key::listener(lb, one), (one.packets, one.bytes)))
+                .map(|(lb, one)| (Key::listener(lb, one), Counts::of_listener(one)))
                 .collect(),
-            members: members.map(|one| (Key::member(one), (one.packets, one.bytes))).collect(),
+            members: members.map(|one| (Key::member(one), Counts::of_member(one))).collect(),
             seconds: elapsed.as_secs_f64(),
         }
     }
 
     fn listener(&self, lb: &LoadBalancerStatus, one: &ListenerStatus) -> Traffic {
         let before = self.listeners.get(&Key::listener(lb, one)).copied();
-        self.traffic(before, (one.packets, one.bytes))
+        self.traffic(before, Counts::of_listener(one))
     }
 
     fn member(&self, one: &MemberStatus) -> Traffic {
         let before = self.members.get(&Key::member(one)).copied();
-        self.traffic(before, (one.packets, one.bytes))
+        self.traffic(before, Counts::of_member(one))
     }
 
-    fn traffic(&self, before: Option<(u64, u64)>, after: (u64, u64)) -> Traffic {
-        let rate = |before, after| rate(before, after, self.seconds);
+    fn traffic(&self, before: Option<Counts>, after: Counts) -> Traffic {
+        let more = |count: fn(&Counts) -> Option<u64>| {
+            rate(before.as_ref().and_then(count), count(&after)?, self.seconds)
+        };
         Traffic {
-            packets_per_second: rate(before.map(|one| one.0), after.0),
-            bytes_per_second: rate(before.map(|one| one.1), after.1),
+            packets_per_second: more(|one| Some(one.packets)),
+            bytes_per_second: more(|one| Some(one.bytes)),
+            reply_packets_per_second: more(|one| one.replies.map(|replies| replies.packets)),
+            reply_bytes_per_second: more(|one| one.replies.map(|replies| replies.bytes)),
+            accepted_per_second: more(|one| one.replies?.accepted),
+            resets_per_second: more(|one| one.replies?.resets),
         }
     }
 }

@@ -15,7 +15,7 @@ pub(super) fn return_path(evidence: &Evidence) -> Finding {
     }
     if evidence.works_at_vip() {
         let what = "probes of the virtual address are answered through this load balancer, and no \
-                    connections of clients hang";
+                    openings of clients stay without an answer that comes back here";
         return found(Outcome::Pass, what.to_owned());
     }
     found(Outcome::Unknown, fix::ON_HOST.to_owned())

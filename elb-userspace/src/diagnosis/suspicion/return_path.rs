@@ -31,9 +31,10 @@ pub(super) fn untranslated(evidence: &Evidence, cause: &Cause) -> Finding {
 pub(super) fn elsewhere(evidence: &Evidence, openings: u64) -> Finding {
     let address = evidence.address();
     let what = format!(
-        "probes of {address} are answered, but of {openings} openings of connections by clients in the last \
-         minute not one was followed by a packet: its answers to clients go out by another route, past this load \
-         balancer, and clients drop what does not come from the virtual address"
+        "probes of {address} are answered, but of {openings} openings of connections by clients in the last minute, \
+         which were sent on to it, none was answered by a SYN-ACK or a reset that came back here: its answers to \
+         clients go out by another route, past this load balancer, and clients drop what does not come from the \
+         virtual address"
     );
     Finding::inferred(Check::ReturnPath, Outcome::Fail, what).fix(format!(
         "on the backend server, make the load balancer its default route, or: {}",

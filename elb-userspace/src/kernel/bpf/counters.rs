@@ -11,7 +11,7 @@ use aya::maps::MapData;
 use aya::util::nr_cpus;
 use bytemuck::Pod;
 use elb_common::admission::{BackendState, ListenerState};
-use elb_common::counter::{Counter, ListenerEvents};
+use elb_common::counter::{Answers, Counter, ListenerEvents};
 use elb_common::names;
 use elb_common::reason::REASONS;
 use elb_common::room::FlowTable;
@@ -29,8 +29,12 @@ const AT_ONCE: usize = 1 << 20;
 pub struct CounterMaps {
     programs: Programs,
     listeners: PerCpu,
+    listener_replies: PerCpu,
+    listener_answers: PerCpu,
     events: PerCpu,
     backends: PerCpu,
+    backend_replies: PerCpu,
+    backend_answers: PerCpu,
     opened: PerCpu,
     reasons: PerCpu,
     listener_states: Plain,
@@ -52,12 +56,20 @@ pub struct WantedCounts {
 pub struct PacketCounts {
     /// What listeners forwarded.
     pub listeners: Vec<Counter>,
+    /// What was translated back for listeners.
+    pub listener_replies: Vec<Counter>,
+    /// What that said of TCP connections.
+    pub listener_answers: Vec<Answers>,
     /// What else happened at listeners.
     pub events: Vec<ListenerEvents>,
     /// What listeners have open.
     pub listener_states: Vec<ListenerState>,
     /// What members got.
     pub backends: Vec<Counter>,
+    /// What members answered, of what was translated back.
+    pub backend_replies: Vec<Counter>,
+    /// What that said of TCP connections.
+    pub backend_answers: Vec<Answers>,
     /// TCP connections that were opened at members.
     pub opened: Vec<u64>,
     /// What members have open.
@@ -80,8 +92,12 @@ impl CounterMaps {
         Ok(Self {
             programs: Programs::of(object),
             listeners: PerCpu::open(directory, names::LISTENER_COUNTERS)?,
+            listener_replies: PerCpu::open(directory, names::LISTENER_REPLIES)?,
+            listener_answers: PerCpu::open(directory, names::LISTENER_ANSWERS)?,
             events: PerCpu::open(directory, names::LISTENER_EVENTS)?,
             backends: PerCpu::open(directory, names::BACKEND_COUNTERS)?,
+            backend_replies: PerCpu::open(directory, names::BACKEND_REPLIES)?,
+            backend_answers: PerCpu::open(directory, names::BACKEND_ANSWERS)?,
             opened: PerCpu::open(directory, names::BACKEND_OPENED)?,
             reasons: PerCpu::open(directory, names::REASON_COUNTERS)?,
             listener_states: Plain::open(directory, names::LISTENER_STATES)?,
@@ -97,9 +113,13 @@ impl CounterMaps {
     pub fn read(&self, wanted: WantedCounts) -> io::Result<PacketCounts> {
         Ok(PacketCounts {
             listeners: self.listeners.sums(wanted.listeners)?,
+            listener_replies: self.listener_replies.sums(wanted.listeners)?,
+            listener_answers: self.listener_answers.sums(wanted.listeners)?,
             events: self.events.sums(wanted.listeners)?,
             listener_states: self.listener_states.values(wanted.listeners)?,
             backends: self.backends.sums(wanted.backends)?,
+            backend_replies: self.backend_replies.sums(wanted.backends)?,
+            backend_answers: self.backend_answers.sums(wanted.backends)?,
             opened: self.opened.sums(wanted.backends)?,
             backend_states: self.backend_states.values(wanted.backends)?,
             reasons: self.reasons.sums(REASONS)?,

@@ -7,24 +7,22 @@ use etherparse::{
     IpHeaders, Ipv4Extensions, Ipv4Header, Ipv6Extensions, Ipv6Header, PacketBuilder, TcpHeader,
 };
 
-use super::{ExplainedPacket, quic};
+use super::{ExplainedPacket, Ingress, quic};
 use crate::model::transport::TransportProtocol;
 
-/// The client's Ethernet address: one that is administered locally.
-const CLIENT_MAC: [u8; 6] = [2, 0, 0, 0, 0, 0];
 const HOPS: u8 = 64;
 const WINDOW: u16 = 0xffff;
 
-/// A frame with the right lengths and checksums, addressed to `mac`; after a connection id, its payload is
+/// A frame with the right lengths and checksums, as it comes in at `ingress`; after a connection id, its payload is
 /// zeroes.
 pub(super) fn build(
     packet: &ExplainedPacket,
     size: Option<u16>,
-    mac: [u8; 6],
+    ingress: Ingress,
 ) -> Result<Vec<u8>, String> {
     let payload = payload(packet, size)?;
     let ip = ip_header(packet)?;
-    let builder = PacketBuilder::ethernet2(CLIENT_MAC, mac).ip(ip);
+    let builder = PacketBuilder::ethernet2(ingress.sender, ingress.mac).ip(ip);
     let (source, destination) = (packet.source.port(), packet.destination.port());
     let mut frame = Vec::new();
     let written = match packet.protocol {

@@ -22,7 +22,9 @@ pub fn decision(source: IpAddr, vip: IpAddr, own: &[IpAddr], model: &Model) -> O
         );
         ("not seen", meaning, format!("try {vip} from another host"))
     } else {
-        let member = pools.into_iter().find_map(member)?;
+        // With translation it has none: its packets come here, and cannot be answered on its own segment.
+        let mut pools = pools.filter(|pool| !pool.forwarding.translates());
+        let member = pools.find_map(member)?;
         let meaning = format!(
             "{source} is member {member}, which has {vip} itself, as direct server return demands: what it \
              sends to {vip} reaches itself, healthy or not, and never comes here"

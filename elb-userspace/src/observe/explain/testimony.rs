@@ -11,6 +11,7 @@ use elb_common::path::{Asked, Frame, Outcome, Tables, Witness, process};
 use elb_common::reason::{Fate, Reason};
 use elb_common::{client, hash};
 
+use super::translation::Translation;
 use super::{
     Admission, Backend, ConnectionId, Decision, ExplainedPacket, Explanation, FlowEntry,
     KnownClient, MatchedListener, Reply, Slot, frame,
@@ -18,7 +19,7 @@ use super::{
 use crate::control::flow_key::Key;
 use crate::model::transport::TransportProtocol;
 use crate::observe::names::{BackendMember, Names};
-use crate::observe::packet::{SeenFrame, mac};
+use crate::observe::packet::{SeenFrame, Translated, mac};
 
 /// Room behind the frame; nothing grows at its end.
 const TAIL: usize = 64;
@@ -48,13 +49,17 @@ pub(super) fn of(
     let sent = frame.bytes();
     let seen = SeenFrame { bytes: sent, length: u32::try_from(sent.len()).unwrap_or(u32::MAX) };
     let outer = seen.length.saturating_sub(received);
+    let translation = Translation { asked: &asked, names, is_v4: packet.source.is_ipv4() };
+    let received_frame = SeenFrame { bytes, length: received };
+    let is_handed_over = outcome == Outcome::HandOver;
+    let is_translated = (egress.is_some() || is_handed_over) && outer == 0;
     let testimony = Testimony { asked: &asked, reason: outcome.reason(), names };
     let listener = testimony.listener();
     let (flow, key) = testimony.flow().unzip();
     let (named, decides) = testimony.named().unzip();
     let decides = decides.unwrap_or(false);
     let explanation = Explanation {
-        decision: decision(outcome.reason()),
+        decision: if is_handed_over { handed_over() } else { decision(outcome.reason()) },
         admission: listener
             .map(|(.., record)| Admission::new(&asked, testimony.reason, record, names)),
         connection_id: listener
@@ -68,6 +73,12 @@ pub(super) fn of(
         flow,
         client: testimony.client(),
         backend: testimony.backend(),
+        endpoint: translation.endpoint(packet.source),
+        noted: translation.noted(),
+        way_back: translation.way(),
+        translated: is_translated
+            .then(|| Translated::between(received_frame.carried(), seen.carried()))
+            .flatten(),
         sent: egress.map(|index| seen.sent(names.interface(index), outer)),
         answer,
         packet,
@@ -106,7 +117,8 @@ const ETHERNET: usize = size_of::<elb_common::path::wire::Ethernet>();
 /// Whether a backend was chosen for a packet that met this, or went on.
 pub(crate) const fn chose_backend(reason: Option<Reason>) -> bool {
     use Reason::{
-        Joined, NoDevice, NoNextHop, NoRoom, TooBig, TooBigAnswered, TtlExpired, UnknownBackend,
+        Hairpin, Joined, NoDevice, NoNextHop, NoRoom, TooBig, TooBigAnswered, TtlExpired,
+        TupleClash, UnknownBackend,
     };
     matches!(
         reason,
@@ -117,6 +129,8 @@ pub(crate) const fn chose_backend(reason: Option<Reason>) -> bool {
                 | TooBig
                 | TooBigAnswered
                 | Joined
+                | Hairpin
+                | TupleClash
                 | NoRoom
                 | NoDevice
         )
@@ -130,6 +144,12 @@ fn decision(reason: Option<Reason>) -> Decision {
         meaning: reason.map(|reason| reason.meaning().to_owned()),
         fix: reason.map(|reason| reason.fix().to_owned()).filter(|fix| !fix.is_empty()),
     }
+}
+
+/// Of a packet that was translated, and whose way the kernel finds.
+fn handed_over() -> Decision {
+    let meaning = "it is translated, and left to the kernel, which finds the way to its receiver";
+    Decision { meaning: Some(meaning.to_owned()), ..decision(None) }
 }
 
 /// What becomes of a packet that meets this, or nothing.

@@ -1,6 +1,7 @@
 //! What is reported about packets over tables in memory.
 
 mod quic;
+mod translation;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -26,7 +27,7 @@ use crate::control::flow_key::Key;
 use crate::control::ring::shape::Shape;
 use crate::model::{Model, ResourceId};
 
-const INGRESS: Ingress = Ingress { index: 3, mac: [2, 0, 0, 0, 0, 1] };
+const INGRESS: Ingress = Ingress::of_clients(3, [2, 0, 0, 0, 0, 1]);
 const SLOTS: u32 = 101;
 const BASE: u32 = 32;
 const NOW: u32 = 1_000;

@@ -244,13 +244,21 @@ families! {
         LISTENER_FALLBACK_USED Gauge "elb_listener_fallback_used" "" ["load_balancer" "listener"]
             "Whether the fallback pool serves the listener, since too few members of its default pool take new connections: 1 or 0; of listeners that have one.";
         LISTENER_PACKETS Counter "elb_listener_forwarded" "packets" ["load_balancer" "listener"]
-            "Packets of clients that were forwarded; those of members do not pass elb.";
+            "Packets of clients that were forwarded.";
         LISTENER_BYTES Counter "elb_listener_forwarded" "bytes" ["load_balancer" "listener"]
             "Bytes of forwarded packets as received, Ethernet header included.";
+        LISTENER_REPLY_PACKETS Counter "elb_listener_reply" "packets" ["load_balancer" "listener"]
+            "Packets of members that were translated and sent on to clients, of listeners with a pool whose answers pass elb (nat).";
+        LISTENER_REPLY_BYTES Counter "elb_listener_reply" "bytes" ["load_balancer" "listener"]
+            "Bytes of these packets as received from members, Ethernet header included.";
+        LISTENER_ACCEPTED Counter "elb_listener_accepted_connections" "" ["load_balancer" "listener"]
+            "TCP connections that members accepted (SYN-ACK), of listeners with a pool whose answers pass elb (nat); a repeated SYN-ACK counts again.";
+        LISTENER_SERVER_RESETS Counter "elb_listener_server_resets" "" ["load_balancer" "listener"]
+            "TCP segments with RST from members, of listeners with a pool whose answers pass elb (nat).";
         LISTENER_OPENED Counter "elb_listener_opened_connections" "" ["load_balancer" "listener"]
             "TCP connections that clients opened and that were given a member; a repeated SYN counts again.";
         LISTENER_RESETS Counter "elb_listener_client_resets" "" ["load_balancer" "listener"]
-            "TCP segments with RST from clients; those of members do not pass elb.";
+            "TCP segments with RST from clients.";
         LISTENER_DROPPED Counter "elb_listener_dropped" "packets" ["load_balancer" "listener" "reason"]
             "Packets for the listener that were dropped; the reason other is a fault of this host that elb drops names.";
         LISTENER_CONNECTIONS Gauge "elb_listener_connections" "" ["load_balancer" "listener"]
@@ -285,6 +293,14 @@ families! {
             "Packets of clients that the member got.";
         MEMBER_BYTES Counter "elb_member_forwarded" "bytes" ["pool" "member"]
             "Bytes of the packets that the member got, as received from clients, Ethernet header included.";
+        MEMBER_REPLY_PACKETS Counter "elb_member_reply" "packets" ["pool" "member"]
+            "Packets of the member that were translated and sent on to clients, of pools whose answers pass elb (nat).";
+        MEMBER_REPLY_BYTES Counter "elb_member_reply" "bytes" ["pool" "member"]
+            "Bytes of these packets as received from the member, Ethernet header included.";
+        MEMBER_ACCEPTED Counter "elb_member_accepted_connections" "" ["pool" "member"]
+            "TCP connections that the member accepted (SYN-ACK), of pools whose answers pass elb (nat); a repeated SYN-ACK counts again.";
+        MEMBER_RESETS Counter "elb_member_resets" "" ["pool" "member"]
+            "TCP segments with RST from the member, of pools whose answers pass elb (nat).";
         MEMBER_OPENED Counter "elb_member_opened_connections" "" ["pool" "member"]
             "TCP connections that clients opened and that the member was given; a repeated SYN counts again.";
         MEMBER_HEALTHY Gauge "elb_member_healthy" "" ["pool" "member"]

@@ -184,6 +184,8 @@ pub struct ListenerFigures {
     pub is_up: bool,
     /// Whether its connections are counted.
     pub is_tracked: bool,
+    /// Whether answers of members come back through this host, in some pool that may serve it.
+    pub is_answered_here: bool,
     /// Concurrent connections, and new ones a second, that it may have; 0: any.
     pub limits: (u32, u32),
 }
@@ -195,6 +197,8 @@ pub struct PoolFigures {
     pub name: String,
     /// Whether its flows are of TCP.
     pub is_tcp: bool,
+    /// Whether answers of its members come back through this host.
+    pub is_answered_here: bool,
     /// Its members.
     pub members: Statuses,
     /// Listeners that it serves.

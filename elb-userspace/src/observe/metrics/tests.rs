@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
 
-use elb_common::counter::{Counter, ListenerEvents};
+use elb_common::counter::{Answers, Counter, ListenerEvents};
 use elb_common::reason::{REASONS, Reason};
 
 use super::encode::encoded;
@@ -36,11 +36,13 @@ fn snapshot() -> Snapshot {
         is_up: true,
         fallback_used: Some(false),
         is_tracked: false,
+        is_answered_here: true,
         limits,
     };
     let pool = PoolFigures {
         name: "web".to_owned(),
         is_tcp: true,
+        is_answered_here: true,
         members: [1, 0, 0, 0, 0, 0],
         listeners: 1,
         backup_used: Some(true),
@@ -144,9 +146,13 @@ fn counted() -> PacketCounts {
     events.add_dropped(Reason::UnknownBackend);
     PacketCounts {
         listeners: vec![Counter::default(), Counter { packets: 3, bytes: 300 }],
+        listener_replies: vec![Counter::default(), Counter { packets: 2, bytes: 900 }],
+        listener_answers: vec![Answers { accepted: 11, resets: 12 }; 2],
         events: vec![ListenerEvents::default(), events],
         listener_states: vec![Default::default(); 2],
         backends: vec![Counter { packets: 8, bytes: 800 }; 3],
+        backend_replies: vec![Counter { packets: 7, bytes: 7_000 }; 3],
+        backend_answers: vec![Answers { accepted: 13, resets: 14 }; 3],
         opened: vec![4; 3],
         backend_states: vec![Default::default(); 3],
         reasons: vec![Counter { packets: 6, bytes: 60 }; REASONS as usize],
@@ -219,6 +225,17 @@ fn values_are_those_that_were_counted() {
     for (series, value) in [
         (format!("elb_listener_forwarded_bytes_total{listener}}}"), "300"),
         (format!("elb_listener_opened_connections_total{listener}}}"), "5"),
+        (format!("elb_listener_reply_packets_total{listener}}}"), "2"),
+        (format!("elb_listener_reply_bytes_total{listener}}}"), "900"),
+        (format!("elb_listener_accepted_connections_total{listener}}}"), "11"),
+        (format!("elb_listener_server_resets_total{listener}}}"), "12"),
+        (
+            r#"elb_member_accepted_connections_total{pool="web",member="a\"b\\c\nd"}"#.to_owned(),
+            "13",
+        ),
+        (r#"elb_member_resets_total{pool="web",member="a\"b\\c\nd"}"#.to_owned(), "14"),
+        (r#"elb_member_reply_packets_total{pool="web",member="a\"b\\c\nd"}"#.to_owned(), "7"),
+        (r#"elb_member_reply_bytes_total{pool="web",member="a\"b\\c\nd"}"#.to_owned(), "7000"),
         (format!("elb_listener_client_resets_total{listener}}}"), "2"),
         (format!("elb_listener_dropped_packets_total{listener},reason=\"access_denied\"}}"), "1"),
         (format!("elb_listener_dropped_packets_total{listener},reason=\"other\"}}"), "1"),
@@ -244,6 +261,28 @@ fn values_are_those_that_were_counted() {
     assert!(!text.contains("elb_listener_connections{"), "its pool records none");
     assert!(!text.contains("elb_ring_moving_slots{"), "they are not counted yet");
     assert!(!text.contains("elb_listener_new_connections_limit{"), "none is set");
+}
+
+/// What members send with direct server return is not known: 0 would be a wrong number.
+#[test]
+fn answers_that_do_not_pass_are_absent() {
+    let mut snapshot = snapshot();
+    snapshot.listeners[0].is_answered_here = false;
+    snapshot.pools[0].is_answered_here = false;
+    let text = text_of(snapshot, &Scope::ALL, Format::Text);
+    for name in [
+        "elb_listener_reply_packets_total",
+        "elb_listener_reply_bytes_total",
+        "elb_listener_accepted_connections_total",
+        "elb_listener_server_resets_total",
+        "elb_member_reply_packets_total",
+        "elb_member_reply_bytes_total",
+        "elb_member_accepted_connections_total",
+        "elb_member_resets_total",
+    ] {
+        assert!(text.contains(&format!("# TYPE {name} ")), "{name}");
+        assert!(!text.contains(&format!("{name}{{")), "{text}");
+    }
 }
 
 #[test]

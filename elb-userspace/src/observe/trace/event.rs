@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::observe::explain::{chose_backend, fate};
 use crate::observe::names::{BackendMember, Names};
-use crate::observe::packet::{SeenFrame, Sent, protocol_name, with_port};
+use crate::observe::packet::{SeenFrame, Sent, Translated, protocol_name, with_port};
 
 /// A packet and what became of it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -47,6 +47,9 @@ pub struct PacketEvent {
     /// The backend that was chosen.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub member: Option<BackendMember>,
+    /// Its addresses and ports afterwards, if it was translated.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub translated: Option<Translated>,
     /// How it went on.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub sent: Option<Sent>,
@@ -103,6 +106,21 @@ impl<'b> Raw<'b> {
         SeenFrame { bytes: self.received, length: self.event.received }
     }
 
+    /// The frame as it went, if it did.
+    pub fn sent(&self) -> Option<SeenFrame<'b>> {
+        (self.event.egress != 0).then_some(SeenFrame { bytes: self.sent, length: self.event.sent })
+    }
+
+    /// Whether it went on, by a listener.
+    pub fn is_for_listener(&self) -> bool {
+        self.reason().is_none() && self.event.listener != NO_LISTENER
+    }
+
+    /// Whether it is a member's answer that was not translated, so that its listener is not known.
+    pub fn is_lost_answer(&self) -> bool {
+        matches!(self.reason(), Some(Reason::ReplyUnknown | Reason::NoRoute | Reason::ResetTold))
+    }
+
     /// Id of the backend that was chosen.
     pub fn member(&self) -> Option<u16> {
         let id = u16::try_from(self.event.backend).ok()?;
@@ -121,7 +139,7 @@ impl<'b> Raw<'b> {
         let carried = Described::of(self.received().carried());
         let (event, reason) = (&self.event, self.reason());
         let listener = u16::try_from(event.listener).ok().filter(|_| event.listener != NO_LISTENER);
-        let sent = SeenFrame { bytes: self.sent, length: event.sent };
+        let sent = self.sent();
         let outer = if reason.is_none() { event.sent.saturating_sub(event.received) } else { 0 };
         let time = booted + Duration::from_nanos(event.time);
         PacketEvent {
@@ -138,7 +156,10 @@ impl<'b> Raw<'b> {
             reason: reason.map(|reason| reason.name().to_owned()),
             meaning: reason.map(|reason| reason.meaning().to_owned()),
             member: self.member().map(|id| names.member(id)),
-            sent: (event.egress != 0).then(|| sent.sent(names.interface(event.egress), outer)),
+            translated: sent
+                .filter(|_| reason.is_none() && outer == 0)
+                .and_then(|sent| Translated::between(self.received().carried(), sent.carried())),
+            sent: sent.map(|sent| sent.sent(names.interface(event.egress), outer)),
             received_bytes: with_bytes.then(|| Bytes(self.received.to_vec())),
             sent_bytes: (with_bytes && event.egress != 0).then(|| Bytes(self.sent.to_vec())),
         }

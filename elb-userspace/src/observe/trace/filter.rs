@@ -63,10 +63,23 @@ impl Filter {
 
     /// Whether a packet that the kernel reported for any subscriber is one of these.
     pub fn wants(&self, raw: &Raw<'_>) -> bool {
-        self.record.wants(raw.received().ends())
+        (self.record.is_of(raw.received().ends()) || self.is_answer(raw))
             && self.record.wants_reason(raw.event.reason)
             && (self.members.is_empty()
                 || raw.member().is_some_and(|id| self.members.contains(&id)))
+    }
+
+    /// Whether it is a member's answer to the client that was asked for, from the virtual address that was.
+    fn is_answer(&self, raw: &Raw<'_>) -> bool {
+        let is_to_client =
+            || raw.received().ends().is_some_and(|ends| self.record.is_to_client(ends));
+        // Only afterwards it has its virtual address, which does not show where the kernel gets it.
+        let has_any_vip = self.record.vip_mask == [0; 2];
+        match raw.sent() {
+            Some(sent) if raw.is_for_listener() => self.record.is_of_answer(sent.ends()),
+            None if raw.is_for_listener() => has_any_vip && is_to_client(),
+            _ => raw.is_lost_answer() && has_any_vip && is_to_client(),
+        }
     }
 }
 

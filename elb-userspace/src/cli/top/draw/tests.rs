@@ -51,11 +51,11 @@ fn every_view_has_its_rows() {
     let cases = [
         (
             View::Listeners,
-            "DEGRADED public   http     192.0.2.10:80 TCP     100   6.0k    -     - web",
+            "DEGRADED public   http     192.0.2.10:80 TCP     100   6.0k       -         -    -     - web",
         ),
         (
             View::Pools,
-            "web   1       2   100   6.0k   4.0    10      0         1 ipip       5_TUPLE_HASH",
+            "web   1       2   100   6.0k       -         -   4.0    10      0         1 ipip       5_TUPLE_HASH",
         ),
         (View::Drops, "dropped no_backend   5.0    300    50 no member takes it see `elb status`"),
         (View::Events, "2026-01-02T00:00:00.000Z unhealthy web-2  web  10.0.0.12:80 ONLINE      7"),

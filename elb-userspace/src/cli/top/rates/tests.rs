@@ -30,6 +30,28 @@ fn two_looks_give_rates() {
 }
 
 #[test]
+fn answers_have_rates_where_they_are_known() {
+    let (mut before, mut after) = fixture::looks();
+    for (look, packets) in [(&mut before, 10), (&mut after, 50)] {
+        let (accepted, resets) = (Some(packets / 2), Some(packets / 10));
+        let replies = Some(Replies { packets, bytes: 1_000 * packets, accepted, resets });
+        look.status.pools[0].members[1].replies = replies;
+        look.status.load_balancers[0].listeners[0].replies = replies;
+    }
+    let report = report("lb-1", Some(&before), &after);
+    let replies =
+        |traffic: Traffic| (traffic.reply_packets_per_second, traffic.reply_bytes_per_second);
+    let known = (Some(20.0), Some(20_000.0));
+    let members = report.members.as_ref().unwrap();
+    assert_eq!([0, 1].map(|one: usize| replies(members[one].traffic)), [(None, None), known]);
+    assert_eq!(replies(report.pools.as_ref().unwrap()[0].traffic), known);
+    assert_eq!(replies(report.listeners.as_ref().unwrap()[0].traffic), known);
+    assert_eq!(replies(report.total.traffic), known);
+    let total = report.total.traffic;
+    assert_eq!((total.accepted_per_second, total.resets_per_second), (Some(10.0), Some(2.0)));
+}
+
+#[test]
 fn one_look_gives_none() {
     let (_, after) = fixture::looks();
     let report = report("lb-1", None, &after);

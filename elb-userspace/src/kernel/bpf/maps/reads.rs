@@ -1,6 +1,8 @@
 //! What is read while the maps serve: counters, states, single records, rings.
 
 use super::super::clock::coarse_seconds;
+use elb_common::counter::Answers;
+
 use super::*;
 
 impl Maps {
@@ -10,6 +12,38 @@ impl Maps {
     /// The map cannot be read.
     pub fn listener_counter(&self, id: u16) -> Result<Counter, MapError> {
         total(&self.listener_counters, u32::from(id)).map_err(at(names::LISTENER_COUNTERS))
+    }
+
+    /// What was translated back to clients of a listener.
+    ///
+    /// # Errors
+    /// The map cannot be read.
+    pub fn listener_replies(&self, id: u16) -> Result<Counter, MapError> {
+        self.replies.of_listener(id)
+    }
+
+    /// What a backend answered, of what was translated back.
+    ///
+    /// # Errors
+    /// The map cannot be read.
+    pub fn backend_replies(&self, id: u16) -> Result<Counter, MapError> {
+        self.replies.of_backend(id)
+    }
+
+    /// What these answers said of TCP connections of a listener.
+    ///
+    /// # Errors
+    /// The map cannot be read.
+    pub fn listener_answers(&self, id: u16) -> Result<Answers, MapError> {
+        self.replies.answers_of_listener(id)
+    }
+
+    /// What these answers said of TCP connections at a backend.
+    ///
+    /// # Errors
+    /// The map cannot be read.
+    pub fn backend_answers(&self, id: u16) -> Result<Answers, MapError> {
+        self.replies.answers_of_backend(id)
     }
 
     /// What a listener has open and recorded.
@@ -157,6 +191,10 @@ impl Maps {
     }
 }
 
-fn total(counters: &MapCounters, index: u32) -> Result<Counter, aya::maps::MapError> {
+/// The values of all CPUs together.
+pub(super) fn total<T: bytemuck::Pod + std::iter::Sum>(
+    counters: &PerCpuArray<MapData, Record<T>>,
+    index: u32,
+) -> Result<T, aya::maps::MapError> {
     Ok(counters.get(&index, 0)?.iter().map(|counter| counter.0).sum())
 }

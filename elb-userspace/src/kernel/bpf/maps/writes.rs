@@ -43,11 +43,13 @@ impl MapStore for Maps {
                     .set(u32::from(*id), Record(BackendState::default()), 0)
                     .map_err(at(names::BACKEND_STATES))?;
                 reset(&mut self.opened, *id).map_err(at(names::BACKEND_OPENED))?;
+                self.replies.reset_backend(*id)?;
                 self.named.set(u32::from(*id), 0, 0).map_err(at(names::BACKENDS_NAMED))
             }
             Command::ResetListenerCounter(id) => {
                 reset(&mut self.listener_counters, *id).map_err(at(names::LISTENER_COUNTERS))?;
                 reset(&mut self.listener_events, *id).map_err(at(names::LISTENER_EVENTS))?;
+                self.replies.reset_listener(*id)?;
                 self.listener_states
                     .set(u32::from(*id), Record(ListenerState::default()), 0)
                     .map_err(at(names::LISTENER_STATES))
@@ -137,7 +139,7 @@ impl Maps {
     }
 }
 
-fn reset<T: bytemuck::Pod>(
+pub(super) fn reset<T: bytemuck::Pod>(
     counters: &mut PerCpuArray<MapData, Record<T>>,
     id: u16,
 ) -> Result<(), aya::maps::MapError> {

@@ -48,6 +48,22 @@ impl Scrape {
             forwarded().map(|(one, n)| (names(one), Value::Whole(n.packets))),
         )?;
         out.all(&LISTENER_BYTES, forwarded().map(|(one, n)| (names(one), Value::Whole(n.bytes))))?;
+        let replied = || {
+            let here = numbered().filter(|(one, _)| one.is_answered_here);
+            here.filter_map(|(one, id)| Some((one, counted.listener_replies.get(id)?)))
+        };
+        let packets = replied().map(|(one, n)| (names(one), Value::Whole(n.packets)));
+        out.all(&LISTENER_REPLY_PACKETS, packets)?;
+        let bytes = replied().map(|(one, n)| (names(one), Value::Whole(n.bytes)));
+        out.all(&LISTENER_REPLY_BYTES, bytes)?;
+        let answered = || {
+            let here = numbered().filter(|(one, _)| one.is_answered_here && one.protocol == "TCP");
+            here.filter_map(|(one, id)| Some((one, counted.listener_answers.get(id)?)))
+        };
+        let accepted = answered().map(|(one, n)| (names(one), Value::Whole(n.accepted)));
+        out.all(&LISTENER_ACCEPTED, accepted)?;
+        let resets = answered().map(|(one, n)| (names(one), Value::Whole(n.resets)));
+        out.all(&LISTENER_SERVER_RESETS, resets)?;
         let events = || numbered().filter_map(|(one, id)| Some((one, counted.events.get(id)?)));
         // Of datagrams nothing says which one is the first of a flow.
         let tcp = || events().filter(|(one, _)| one.protocol == "TCP");

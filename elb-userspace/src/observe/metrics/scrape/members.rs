@@ -8,6 +8,7 @@ use super::super::encode::{Value, Writer};
 use super::super::family::*;
 use super::super::snapshot::MemberFigures;
 use super::Scrape;
+use crate::kernel::bpf::PacketCounts;
 
 impl Scrape {
     pub(super) fn members(&self, out: &mut Writer<'_, '_>) -> fmt::Result {
@@ -52,6 +53,7 @@ impl Scrape {
         let got = || numbered().filter_map(|(one, id)| Some((one, counted.backends.get(id)?)));
         out.all(&MEMBER_PACKETS, got().map(|(one, n)| (self.names(one), Value::Whole(n.packets))))?;
         out.all(&MEMBER_BYTES, got().map(|(one, n)| (self.names(one), Value::Whole(n.bytes))))?;
+        self.replies(counted, out)?;
         let opened = numbered().filter(|(one, _)| self.is_tcp(one)).filter_map(|(one, id)| {
             Some((self.names(one), Value::Whole(*counted.opened.get(id)?)))
         });
@@ -61,6 +63,34 @@ impl Scrape {
             Some((self.names(one), Value::Whole(open.into())))
         });
         out.all(&MEMBER_CONNECTIONS, open)
+    }
+
+    /// What members answered, where that is known.
+    fn replies(&self, counted: &PacketCounts, out: &mut Writer<'_, '_>) -> fmt::Result {
+        let replied = || {
+            let here = self.snapshot.members.iter().filter(|one| self.is_answered_here(one));
+            here.filter_map(|one| {
+                Some((one, counted.backend_replies.get(usize::from(one.number?))?))
+            })
+        };
+        let packets = replied().map(|(one, n)| (self.names(one), Value::Whole(n.packets)));
+        out.all(&MEMBER_REPLY_PACKETS, packets)?;
+        let bytes = replied().map(|(one, n)| (self.names(one), Value::Whole(n.bytes)));
+        out.all(&MEMBER_REPLY_BYTES, bytes)?;
+        let answered = || {
+            let here = self.snapshot.members.iter().filter(|one| self.is_answered_here(one));
+            here.filter(|one| self.is_tcp(one)).filter_map(|one| {
+                Some((one, counted.backend_answers.get(usize::from(one.number?))?))
+            })
+        };
+        let accepted = answered().map(|(one, n)| (self.names(one), Value::Whole(n.accepted)));
+        out.all(&MEMBER_ACCEPTED, accepted)?;
+        let resets = answered().map(|(one, n)| (self.names(one), Value::Whole(n.resets)));
+        out.all(&MEMBER_RESETS, resets)
+    }
+
+    fn is_answered_here(&self, member: &MemberFigures) -> bool {
+        self.snapshot.pools.get(member.pool).is_some_and(|pool| pool.is_answered_here)
     }
 
     fn is_tcp(&self, member: &MemberFigures) -> bool {

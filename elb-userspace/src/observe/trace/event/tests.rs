@@ -1,5 +1,7 @@
 //! Tests of `event`.
 
+use std::net::IpAddr;
+
 use super::*;
 use crate::observe::trace::{Filter, TraceRequest};
 
@@ -64,6 +66,39 @@ fn a_forwarded_packet_and_who_asked_for_it() {
     assert!(!wants(TraceRequest { vip: Some([10, 0, 0, 1].into()), ..TraceRequest::default() }));
     let reason = Some("no_backend".parse().unwrap());
     assert!(!wants(TraceRequest { reason, ..TraceRequest::default() }));
+}
+
+/// The answer of the member 10.0.0.1:4096 to the client 10.0.0.2:80, from the virtual address 10.0.0.3:4096.
+#[test]
+fn an_answer_is_of_the_client_and_of_the_virtual_address_that_it_gets() {
+    let mut sent = FRAME;
+    sent[29] = 3;
+    let forwarded = Record { listener: 5, backend: 4, egress: 3, ..record(FORWARDED) };
+    let translated = entry(forwarded, &sent);
+    let raw = Raw::read(&translated).unwrap();
+    let event = raw.event(&Names::default(), SystemTime::UNIX_EPOCH, false);
+    let now = event.translated.unwrap();
+    assert_eq!(now.source, "10.0.0.3:4096".parse().unwrap());
+    assert_eq!(event.source.as_deref(), Some("10.0.0.1:4096"));
+    let wants = |raw: &Raw<'_>, vip: Option<u8>, client: Option<u8>| {
+        let address = |last: u8| IpAddr::from([10, 0, 0, last]);
+        let (vip, client) = (vip.map(address), client.map(|last| address(last).into()));
+        let request = TraceRequest { vip, client, ..TraceRequest::default() };
+        Filter::new(&request, &Names::default()).unwrap().wants(raw)
+    };
+    assert!(wants(&raw, None, Some(2)) && wants(&raw, Some(3), Some(2)));
+    assert!(!wants(&raw, Some(9), Some(2)) && !wants(&raw, Some(3), Some(9)));
+
+    // What the kernel gets, and what is no answer of a known one, has no virtual address.
+    let handed_over = entry(Record { egress: 0, ..forwarded }, &[]);
+    let lost = entry(record(Reason::NoRoute as u32), &[]);
+    for bytes in [handed_over, lost] {
+        let raw = Raw::read(&bytes).unwrap();
+        assert!(wants(&raw, None, Some(2)) && !wants(&raw, Some(3), Some(2)));
+    }
+    // Nor is what just passes.
+    let passed = entry(record(Reason::NotVip as u32), &[]);
+    assert!(!wants(&Raw::read(&passed).unwrap(), None, Some(2)));
 }
 
 #[test]
