@@ -20,7 +20,7 @@ use crate::workspace::Workspace;
 pub(crate) struct Options {
     #[command(subcommand)]
     instead: Option<Instead>,
-    /// What to measure, e.g. packets, health, peers or api; everything but the latter three, if nothing is named
+    /// What to measure, e.g. packets, health, nat, peers or api; everything but the latter four, if nothing is named
     sections: Vec<String>,
     /// Fewer rounds: the whole ends within two minutes
     #[arg(long)]

@@ -6,6 +6,7 @@
 mod api;
 mod health;
 mod memory;
+mod nat;
 mod packets;
 mod peers;
 mod publish;
@@ -40,7 +41,7 @@ use crate::report::Section;
 #[derive(Parser)]
 #[command(about = "Measures what elb costs")]
 struct Arguments {
-    /// What to measure; everything but health, peers and api, if nothing is named
+    /// What to measure; everything but health, nat, peers and api, if nothing is named
     #[arg(value_enum)]
     sections: Vec<Name>,
     /// Fewer repetitions: the whole ends within two minutes
@@ -75,6 +76,8 @@ enum Name {
     Memory,
     /// Probing 10,000 members: punctuality, processor time, memory
     Health,
+    /// Translation by turns with the kernel's
+    Nat,
     /// Other load balancers next to elb
     Peers,
     /// The ELB V3 API under load
@@ -94,6 +97,7 @@ impl Name {
             Self::Verdict => verdict::section(effort),
             Self::Memory => memory::section(),
             Self::Health => health::section(effort),
+            Self::Nat => nat::section(effort),
             Self::Peers => peers::section(effort),
             Self::Api => api::section(effort),
         }
