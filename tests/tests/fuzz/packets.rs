@@ -39,7 +39,7 @@ fn meet(memory: &Memory, fresh: &Written, oracle: &mut Oracle, frame: &[u8]) {
     let mut host = Frame::new(&mut buffer, frame, INGRESS).expect("a frame of this size");
     let outcome = process(&mut host, memory);
     let action = match outcome {
-        Outcome::Pass(_) => PASS,
+        Outcome::Pass(_) | Outcome::HandOver => PASS,
         Outcome::Drop(_) => DROP,
         Outcome::Answer(_) | Outcome::Transmit => TX,
         Outcome::Redirect(_) => REDIRECT,

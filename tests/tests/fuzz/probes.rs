@@ -75,7 +75,9 @@ async fn serve(listener: TcpListener, answer: Rc<[u8]>) {
 
 async fn say(mut stream: TcpStream, answer: Rc<[u8]>) -> std::io::Result<()> {
     let mut asked = [0; 4096];
-    stream.read(&mut asked).await?;
+    if stream.read(&mut asked).await? == 0 {
+        return Ok(());
+    }
     stream.write_all(&answer).await?;
     stream.shutdown().await?;
     // A close with bytes unread would be a reset, which takes the answer with it.

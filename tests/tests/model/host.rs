@@ -112,7 +112,12 @@ impl Datapath for Host {
             | Command::AddToGroup(..)
             | Command::RemoveFromGroup(..)
             | Command::PutRange(..)
-            | Command::RemoveRange(_) => unreachable!("the pools of scripts have no {command:?}"),
+            | Command::RemoveRange(_)
+            | Command::PutReply(_, _)
+            | Command::RemoveReply(_)
+            | Command::PutMemberBits(_, _) => {
+                unreachable!("the pools of scripts have no {command:?}")
+            }
         }
     }
 
@@ -183,7 +188,7 @@ fn no_flow_that_policy_protects_moves() {
     let cases = std::env::var("ELB_MODEL_CASES").map_or(100_000, |cases| cases.parse().unwrap());
     let seed = std::env::var("ELB_MODEL_SEED").map_or(0, |seed| seed.parse().unwrap());
     std::thread::scope(|scope| {
-        (0..THREADS).for_each(|n| drop(scope.spawn(move || play(cases / THREADS, seed + n))))
+        (0..THREADS).for_each(|n| drop(scope.spawn(move || play(cases / THREADS, seed + n))));
     });
 }
 

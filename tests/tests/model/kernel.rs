@@ -199,6 +199,7 @@ impl Datapath for Kernel {
         }
     }
 
+    #[allow(clippy::wildcard_enum_match_arm, reason = "the maps know them all")]
     fn execute(&mut self, command: &Command) {
         match command {
             Command::PutPool(id, pool) => {

@@ -109,9 +109,10 @@ impl Oracle {
         }
         let known = std::mem::take(&mut self.known);
         self.known = known.into_iter().filter(|(_, one)| self.takes_new(one.member)).collect();
-        for listener in 0..POOLS {
-            if self.wanted.listeners[listener].pool != pools[listener] {
-                self.moved[listener].get_or_insert(second(span.from));
+        let now = self.wanted.listeners.map(|listener| listener.pool);
+        for (moved, (now, before)) in self.moved.iter_mut().zip(now.iter().zip(pools)) {
+            if *now != before {
+                moved.get_or_insert(second(span.from));
             }
         }
         for member in 1..=2 * MEMBERS {

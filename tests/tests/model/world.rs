@@ -329,10 +329,13 @@ fn model_pool(wanted: &Wanted, number: usize, pool: &Pool) -> model::Pool {
             FlowsOnUnhealthy::Keep
         },
         connection_drain: pool.drain.map(DrainTimeout::constant),
-        slow_start: RiseTime::constant(match wanted.protocol {
-            Protocol::Udp if !pool.algorithm.is_tracked() => 0,
-            _ => pool.slow_start,
-        }),
+        slow_start: RiseTime::constant(
+            if wanted.protocol == Protocol::Udp && !pool.algorithm.is_tracked() {
+                0
+            } else {
+                pool.slow_start
+            },
+        ),
         udp_hold: HoldTime::constant(pool.udp_hold),
         healthmonitor: None,
         minimum_healthy_member_count: MinimumHealthy::constant(0),

@@ -16,7 +16,8 @@ use elb_common::reply::reply_flags;
 
 use crate::frame::*;
 use crate::kernel::{Kernel, now};
-use crate::oracle::member_of;
+use crate::oracle::replies::member_of;
+use crate::world::translation::client;
 use crate::world::*;
 
 /// A second listener that forwards to the endpoint.

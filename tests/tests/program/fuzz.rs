@@ -8,8 +8,10 @@ use crate::cases::{EVERYTHING, hex};
 use crate::frame::*;
 use crate::kernel::{Kernel, now};
 use crate::logging;
-use crate::oracle::{Oracle, member_of};
+use crate::oracle::Oracle;
+use crate::oracle::replies::member_of;
 use crate::steps::check_records;
+use crate::world::translation::client;
 use crate::world::*;
 
 const RUNS: u64 = 1_000_000;

@@ -4,9 +4,7 @@
 mod flows;
 mod headers;
 mod outgoing;
-mod replies;
-
-pub use self::replies::member_of;
+pub mod replies;
 
 use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;

@@ -6,7 +6,8 @@ use elb_common::reason::Reason;
 
 use crate::cases::{Case, Then, check};
 use crate::frame::*;
-use crate::oracle::member_of;
+use crate::oracle::replies::member_of;
+use crate::world::translation::client;
 use crate::world::*;
 
 use Then::{Back, BackByKernel, BackElsewhere, Because, Probed, To};

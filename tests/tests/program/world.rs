@@ -1,6 +1,6 @@
 //! The load balancer that the packets meet, in plain words; `memory` puts it into records.
 
-mod translation;
+pub mod translation;
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -17,7 +17,7 @@ use elb_common::pool::{Pool, Ring};
 use elb_common::ring::Slot;
 
 use self::translation::segment;
-pub use self::translation::{PROBE, ROUTER_MAC, ReplySpec, Way, client};
+pub use self::translation::{PROBE, ROUTER_MAC, ReplySpec, Way};
 use crate::frame::{FOREIGN_MAC, OUR_MAC, UPPER_MAC};
 
 /// Interface that TEST_RUN frames come by: loopback of the test's namespace.
