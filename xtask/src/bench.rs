@@ -20,7 +20,7 @@ use crate::workspace::Workspace;
 pub(crate) struct Options {
     #[command(subcommand)]
     instead: Option<Instead>,
-    /// What to measure, e.g. packets, or health, scrape, top, peers or api, which are left out if nothing is named
+    /// What to measure, e.g. packets, or health, scrape, top, nat, peers or api, which are left out if nothing is named
     sections: Vec<String>,
     /// Fewer rounds: the whole ends within two minutes
     #[arg(long)]

@@ -240,6 +240,8 @@ fn numbers(lb: &LoadBalancer, listener: &Listener, record: &Record) -> AssignedL
         pool: record.pool,
         former: Some(former).filter(|former| former.pool != NO_POOL),
         moved: record.flags & listener_flags::MOVED != 0,
+        // The maps do not say it.
+        served: BTreeSet::new(),
         place: ListenerPlace::default(),
     }
 }

@@ -449,6 +449,9 @@ impl Assignments {
     pub fn remove_pool(&mut self, resource: ResourceId) -> Vec<Region> {
         let Some(pool) = self.pools.remove(&resource) else { return Vec::new() };
         self.leaving.pools.push(pool.id);
+        for listener in self.listeners.values_mut() {
+            listener.served.remove(&pool.id);
+        }
         self.leaving.backends.extend(pool.members.iter().map(|member| member.id));
         pool.regions().collect()
     }

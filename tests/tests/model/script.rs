@@ -263,6 +263,11 @@ impl Wanted {
         pool.remembers && pool.algorithm.is_tracked() && pool.present
     }
 
+    /// Whether a member's packets are translated.
+    pub fn translates(&self, member: u8) -> bool {
+        self.pools[pool_of(member)].forwarding.translates()
+    }
+
     /// How many connections a member may have; 0: any number.
     pub fn most(&self, member: u8) -> u32 {
         let counts = self.pools[pool_of(member)].algorithm.is_tracked();
@@ -297,7 +302,12 @@ fn any_wanted() -> impl Strategy<Value = Wanted> {
 
 fn any_pool(number: u8) -> impl Strategy<Value = Pool> {
     let udp_hold = prop::sample::select(&[0, 5, 30][..]);
-    let forwarding = prop::sample::select(&[Forwarding::L2, Forwarding::Ipip, Forwarding::Gue][..]);
+    let forwarding = prop_oneof![
+        1 => Just(Forwarding::L2),
+        1 => Just(Forwarding::Ipip),
+        1 => Just(Forwarding::Gue),
+        2 => Just(Forwarding::Nat),
+    ];
     let first = number * MEMBERS + 1;
     let (remembers, rehash) = (any::<bool>(), any::<bool>());
     let members = (1..=MEMBERS, prop::sample::select(&[0, 0, 1, 2][..]));

@@ -1,5 +1,6 @@
 //! Numbers of listeners, and which pools they served.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use elb_common::listener::NO_POOL;
@@ -29,6 +30,9 @@ pub struct AssignedListener {
     /// Whether flows may live that are recorded for pools that it served before.
     #[serde(default)]
     pub moved: bool,
+    /// Ids of the pools that it served before, for which such records may be.
+    #[serde(default)]
+    pub served: BTreeSet<u16>,
     /// Where it listens.
     #[serde(default)]
     pub place: ListenerPlace,
@@ -53,6 +57,8 @@ enum Written {
         #[serde(default)]
         moved: bool,
         #[serde(default)]
+        served: BTreeSet<u16>,
+        #[serde(default)]
         place: ListenerPlace,
     },
 }
@@ -61,8 +67,8 @@ impl From<Written> for AssignedListener {
     fn from(written: Written) -> Self {
         match written {
             Written::Id(id) => Self { id, pool: NO_POOL, ..Self::default() },
-            Written::Whole { id, name, load_balancer, pool, former, moved, place } => {
-                Self { id, name, load_balancer, pool, former, moved, place }
+            Written::Whole { id, name, load_balancer, pool, former, moved, served, place } => {
+                Self { id, name, load_balancer, pool, former, moved, served, place }
             }
         }
     }
@@ -110,8 +116,15 @@ impl AssignedListener {
         let oldest = self.former.map_or(self.pool, |former| former.pool);
         let udp_hold_until = now.saturating_add(udp_hold);
         self.former = Some(FormerPool { pool: oldest, since, udp_hold_until });
+        self.served.insert(self.pool);
         self.pool = pool;
         self.moved = true;
+    }
+
+    /// No record of a pool that it served before is left.
+    pub fn settled(&mut self) {
+        self.moved = false;
+        self.served.clear();
     }
 }
 
@@ -203,5 +216,9 @@ mod tests {
         listener.move_to(6, 40, 0, 10);
         let former = listener.former.unwrap();
         assert_eq!((listener.pool, former.pool, former.since), (6, 5, 40));
+        // Each may have flows of its own until none is left.
+        assert_eq!(listener.served, [5, 6, 7].into());
+        listener.settled();
+        assert_eq!((listener.moved, listener.served.len()), (false, 0));
     }
 }

@@ -62,7 +62,9 @@ impl Reconciler {
         let before = self.assignments.clone();
         self.assignments.leaving = Leaving::default();
         for listener in self.assignments.listeners.values_mut() {
-            listener.moved &= listener.former.is_some() || found.moved(listener.id) > 0;
+            if listener.former.is_none() && found.moved(listener.id) == 0 {
+                listener.settled();
+            }
         }
         let former = self.former_pools();
         for pool in self.assignments.pools.values_mut() {

@@ -15,8 +15,8 @@ use crate::model::ResourceId;
 use crate::model::{Listener, Ports};
 
 impl Reconciler {
-    /// Adds the endpoints of the members that a listener's packets go to at a virtual address, or went to not long
-    /// ago. An endpoint that another listener has already is shared with it.
+    /// Adds the endpoints of the members that a listener's packets go to at a virtual address, or went to while flows
+    /// that are there go on. An endpoint that another listener has already is shared with it.
     pub(super) fn replies(
         &self,
         vip: IpAddr,
@@ -26,10 +26,12 @@ impl Reconciler {
     ) {
         let Some(assigned) = self.assignments.listeners.get(&listener.id) else { return };
         let Ports::One(port) = listener.ports() else { return };
-        let former = assigned.former.map(|former| former.pool);
-        let pools = [Some(assigned.pool), former].into_iter().flatten();
+        // Flows live in any pool that it served, by their records, however long ago it left that.
+        let mut pools = assigned.served.clone();
+        pools.extend(assigned.former.map(|former| former.pool));
+        pools.insert(assigned.pool);
         let Desired { numbered, image, idle, .. } = desired;
-        for pool in pools.filter_map(|id| self.translating(numbered.get(&id)?)) {
+        for pool in pools.into_iter().filter_map(|id| self.translating(numbered.get(&id)?)) {
             for member in pool.members.iter().filter(|member| same_version(member.address, vip)) {
                 let key = ListenerKey {
                     address: member.address,

@@ -6,6 +6,7 @@
 mod api;
 mod health;
 mod memory;
+mod nat;
 mod packets;
 mod peers;
 mod publish;
@@ -43,7 +44,7 @@ use crate::report::Section;
 #[derive(Parser)]
 #[command(about = "Measures what elb costs")]
 struct Arguments {
-    /// What to measure; everything but health, scrape, top, peers and api, if nothing is named
+    /// What to measure; everything but health, scrape, top, nat, peers and api, if nothing is named
     #[arg(value_enum)]
     sections: Vec<Name>,
     /// Fewer repetitions: the whole ends within two minutes
@@ -82,6 +83,8 @@ enum Name {
     Scrape,
     /// Looking at `elb top`
     Top,
+    /// Translation by turns with the kernel's
+    Nat,
     /// Other load balancers next to elb
     Peers,
     /// The ELB V3 API under load
@@ -103,6 +106,7 @@ impl Name {
             Self::Health => health::section(effort),
             Self::Scrape => scrape::section(effort),
             Self::Top => top::section(effort),
+            Self::Nat => nat::section(effort),
             Self::Peers => peers::section(effort),
             Self::Api => api::section(effort),
         }

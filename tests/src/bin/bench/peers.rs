@@ -1,7 +1,7 @@
 //! Other load balancers of Linux next to elb, in labs of the same shape, in one run.
 //!
 //! Each has a lab of its own: a client, the load balancer, and two backends with nginx, joined by one
-//! bridge, offloads off on all devices. They are measured in turn, round after round, so that what
+//! bridge, or by two where the load balancer has an interface in each, offloads off on all devices. They are measured in turn, round after round, so that what
 //! disturbs the machine disturbs all alike. Client, load balancer and backends share the machine, so
 //! connections a second say less about the load balancer than CPU time a connection does.
 
@@ -17,8 +17,11 @@ use elb_tests::config::Forwarding;
 use self::contender::Contender;
 use self::load::Load;
 use crate::effort::Effort;
-use crate::report::{Figure, Row, Section};
+use crate::report::{Bar, Figure, Row, Section};
 use crate::trials::Trials;
+
+/// How many times the connections of nft elb must translate.
+const TIMES_NFT: f64 = 1.15;
 
 pub fn section(effort: Effort) -> Result<Section> {
     programs::require()?;
@@ -27,9 +30,11 @@ pub fn section(effort: Effort) -> Result<Section> {
         Contender::haproxy()?,
         Contender::nginx()?,
         Contender::nft()?,
-        Contender::elb(Forwarding::L2)?,
-        Contender::elb(Forwarding::Ipip)?,
-        Contender::elb(Forwarding::Gue)?,
+        Contender::elb("elb, l2", Forwarding::L2)?,
+        Contender::elb("elb, ipip", Forwarding::Ipip)?,
+        Contender::elb("elb, gue", Forwarding::Gue)?,
+        Contender::nft_between()?,
+        Contender::nat()?,
     ];
     let (rounds, length) = effort.of((3, 1), (7, 2));
     let mut loads: Vec<Vec<Load>> = contenders.iter().map(|_| Vec::new()).collect();
@@ -44,18 +49,29 @@ pub fn section(effort: Effort) -> Result<Section> {
             }
         }
     }
-    let rows = contenders.iter().zip(&loads).map(|(contender, loads)| row(contender.name, loads));
+    let mut rows: Vec<Row> =
+        contenders.iter().zip(&loads).map(|(one, loads)| row(one.name, loads)).collect();
+    bar(&mut rows, &contenders, &loads);
     let notes = vec![format!(
         "`wrk` with 64 connections at a time, a new one for each request, {length} s, medians of \
          {rounds}. CPU time is that of the whole machine: client, load balancer, backends, and \
          whatever else runs. `failed`: requests without an answer, in percent."
     )];
-    Ok(Section { name: "peers", rows: rows.collect(), notes })
+    Ok(Section { name: "peers", rows, notes })
+}
+
+/// What translates is compared with what translates, round by round.
+fn bar(rows: &mut [Row], contenders: &[Contender], loads: &[Vec<Load>]) {
+    let place = |name: &str| contenders.iter().position(|one| one.name == name);
+    let (Some(nat), Some(nft)) = (place(contender::NAT), place(contender::NFT)) else { return };
+    let rounds = loads[nat].iter().zip(&loads[nft]);
+    let times = rounds.map(|(nat, nft)| nat.rate() / nft.rate()).collect::<Trials>().median();
+    rows[nat].bars.push(Bar::at_least(times, TIMES_NFT, "× nft"));
 }
 
 fn row(name: &str, loads: &[Load]) -> Row {
     let of = |figure: fn(&Load) -> f64| loads.iter().map(figure).collect::<Trials>();
-    let rates = of(|load| load.connections as f64 / load.seconds);
+    let rates = of(|load| load.rate());
     let failed = of(|load| load.failed as f64 / (load.connections + load.failed) as f64 * 100.0);
     let figures = vec![
         Figure::new("connections_a_second", 0, rates.median()),

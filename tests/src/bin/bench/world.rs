@@ -18,7 +18,7 @@ use elb_common::path::Memory;
 use elb_common::pool::{Pool, Ring};
 use elb_common::reply::Reply;
 use elb_common::ring::Slot;
-use elb_tests_ebpf::bench::{FRAME, Template};
+use elb_tests_ebpf::bench::{FRAME, PORT_BITS, Template};
 
 /// A kind of packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -334,9 +334,34 @@ fn mix(slot: u32) -> u32 {
     (slot ^ (slot >> 15)).wrapping_mul(0x2c1b_3c6d) >> 8
 }
 
+/// As [`template`], TCP data whose header of IP the kernel takes, too: of IPv4 its checksum is right as long as the
+/// flow's number changes the port alone.
+pub fn summed_template(to: To, flows: u32) -> Result<Template> {
+    let made = template(Kind::Data, to, flows)?;
+    if to == To::NatV6 {
+        return Ok(made);
+    }
+    ensure!(flows <= 1 << PORT_BITS, "{flows} flows change the address");
+    let (mut frame, phase, places) = frame_of(Kind::Data, to);
+    frame[26 + 2..26 + 4].fill(0);
+    let words =
+        frame[14..34].chunks_exact(2).map(|two| u32::from(u16::from_be_bytes([two[0], two[1]])));
+    let sum: u32 = words.sum();
+    let folded = (sum & 0xffff) + (sum >> 16);
+    let checksum = !((folded & 0xffff) + (folded >> 16)) as u16;
+    frame[24..26].copy_from_slice(&checksum.to_be_bytes());
+    Ok(Template { mask: flows - 1, ..Template::new(frame, phase, places) })
+}
+
 /// A frame of a kind, to a listener, of one of `flows` flows, and where the flow's number goes.
 pub fn template(kind: Kind, to: To, flows: u32) -> Result<Template> {
     ensure!(flows.is_power_of_two(), "{flows} flows are not a power of two");
+    let (frame, phase, places) = frame_of(kind, to);
+    Ok(Template { mask: flows - 1, ..Template::new(frame, phase, places) })
+}
+
+/// A frame, where its words begin, and where a flow's number goes: to its address and its port.
+fn frame_of(kind: Kind, to: To) -> ([u8; FRAME], usize, [usize; 2]) {
     let v6 = matches!(to, To::IpipV6 | To::NatV6 | To::BackV6);
     let is_udp = matches!(kind, Kind::Udp | Kind::Quic);
     let protocol = if is_udp { 17 } else { 6 };
@@ -382,5 +407,5 @@ pub fn template(kind: Kind, to: To, flows: u32) -> Result<Template> {
     // Both addresses of IPv4 are in one word then, and each half of one of IPv6.
     let phase = if v6 { 14 + 8 } else { 14 + 12 };
     let frame = frame.try_into().expect("it has this size");
-    Ok(Template { mask: flows - 1, ..Template::new(frame, phase, [address, port]) })
+    (frame, phase, [address, port])
 }

@@ -4,7 +4,7 @@ use std::{
     collections::BTreeSet,
     fs,
     net::{IpAddr, SocketAddr},
-    path::PathBuf,
+    path::{Path, PathBuf},
 };
 
 use anyhow::{Context as _, Result, ensure};
@@ -160,13 +160,13 @@ impl Client<'_> {
         output(command, STUCK)
     }
 
-    fn socat(&self, file: &PathBuf, target: &str) -> Result<String> {
+    fn socat(&self, file: &Path, target: &str) -> Result<String> {
         let got = self.lab.files().join("said");
         self.socat_to(file, &got, target)?;
         Ok(fs::read_to_string(got)?)
     }
 
-    fn socat_to(&self, file: &PathBuf, got: &PathBuf, target: &str) -> Result<()> {
+    fn socat_to(&self, file: &Path, got: &Path, target: &str) -> Result<()> {
         let files = format!("OPEN:{},rdonly!!CREATE:{}", file.display(), got.display());
         output(self.command("socat", &["-t", "100", &files, target]), STUCK).map(drop)
     }

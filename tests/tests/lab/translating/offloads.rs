@@ -33,7 +33,7 @@ fn packets_without_checksums_are_named_and_only_the_other_end_has_to_compute_the
     lab.offload()?;
     lab.compute_checksums(false)?;
     let _servers = lab.serve()?;
-    let mut config = super::config(&lab, &lab.lb_interfaces(), &|family| lab.vip(family));
+    let mut config = super::config(&lab, &lab.lb_interfaces(), |family| lab.vip(family));
     for pool in config.pools.iter_mut().filter(|pool| pool.members[0].protocol_port == HTTP_PORT) {
         *pool = pool.clone().monitored_by(MonitorKind::Tcp);
     }

@@ -72,8 +72,8 @@ async fn id(handle: &Handle, namespace: &File) -> Option<i32> {
     let NetlinkPayload::InnerMessage(RouteNetlinkMessage::NewNsId(answer)) = answer.payload else {
         return None;
     };
-    answer.attributes.into_iter().find_map(|attribute| match attribute {
-        NsidAttribute::Id(id) => Some(id),
-        _ => None,
-    })
+    answer
+        .attributes
+        .into_iter()
+        .find_map(|attribute| if let NsidAttribute::Id(id) = attribute { Some(id) } else { None })
 }

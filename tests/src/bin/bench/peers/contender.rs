@@ -1,20 +1,24 @@
 //! A load balancer in a lab.
 
 use std::fs;
-use std::net::{SocketAddr, TcpStream};
+use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use elb_tests::address::{Family, Host, Network};
 use elb_tests::agent::Agent;
 use elb_tests::config::{Config, Forwarding, Pool, Protocol};
-use elb_tests::lab::Lab;
+use elb_tests::lab::{Builder, Lab};
 use elb_tests::netns::NetNs;
 use elb_tests::process::{self, Process};
 use elb_tests::status;
 use elb_tests::wait::wait_for;
 
-use super::programs::{STREAM, nginx, start};
+use super::programs::{folders, nginx, start, stream};
+
+/// Names of those that translate.
+pub const NAT: &str = "elb, nat, two interfaces";
+pub const NFT: &str = "nft, DNAT, two interfaces";
 
 const PORT: u16 = 80;
 const LIMIT: Duration = Duration::from_secs(15);
@@ -54,7 +58,8 @@ impl Contender {
 
     pub fn nginx() -> Result<Self> {
         let (lab, mut programs) = lab()?;
-        let module = format!("load_module {STREAM};");
+        let module = stream().context("nginx has no module for TCP")?;
+        let module = format!("load_module {};", module.display());
         let stream = format!(
             "worker_processes 2;\nstream {{\n  upstream web {{\n    \
              server {};\n    server {};\n  }}\n  server {{ listen {PORT} backlog=4096; proxy_pass \
@@ -69,24 +74,7 @@ impl Contender {
     /// Destination NAT by the kernel. Backends answer through it.
     pub fn nft() -> Result<Self> {
         let (lab, programs) = lab()?;
-        let rules = format!(
-            "table ip nat {{\n  chain prerouting {{\n    type nat hook prerouting priority dstnat;\n    \
-             ip daddr {} tcp dport {PORT} dnat to numgen inc mod 2 map {{ 0 : {}, 1 : {} }}\n  }}\n}}\n",
-            balancer(),
-            lab.member_addr(0, Family::V4),
-            lab.member_addr(1, Family::V4)
-        );
-        let file = lab.files().join("rules.nft");
-        fs::write(&file, rules)?;
-        let mut nft = lab.lb().command("nft");
-        nft.arg("-f").arg(&file);
-        process::output(nft, LIMIT)?;
-        lab.lb().sysctl("ipv4/ip_forward", "1")?;
-        for scope in ["all", "default", "lb0"] {
-            lab.lb().sysctl(&format!("ipv4/conf/{scope}/send_redirects"), "0")?;
-        }
-        // Else the table of connections fills up with those that are over.
-        lab.lb().sysctl("netfilter/nf_conntrack_tcp_timeout_time_wait", "1")?;
+        translate_by_kernel(&lab, balancer())?;
         let client = lab.client_addr(Family::V4);
         for backend in lab.backends() {
             backend.ip(&format!("route add {client}/32 via {}", balancer()))?;
@@ -94,19 +82,39 @@ impl Contender {
         Self::on_the_balancer("nft, DNAT", programs, lab)
     }
 
-    pub fn elb(mode: Forwarding) -> Result<Self> {
+    /// As [`Self::nft`], from the clients' network to that of the backends.
+    pub fn nft_between() -> Result<Self> {
+        let (lab, programs) = lab_of(Lab::builder().two_armed())?;
+        lab.route_backends_through_lb()?;
+        let vip = Network::Front.address(Family::V4, Host::LoadBalancer);
+        translate_by_kernel(&lab, vip)?;
+        Self::ready(NFT, SocketAddr::new(vip, PORT), None, programs, lab)
+    }
+
+    /// What [`Self::nft_between`] does.
+    pub fn nat() -> Result<Self> {
+        let (lab, programs) = lab_of(Lab::builder().two_armed())?;
+        lab.route_backends_through_lb()?;
+        lab.lb_forwards()?;
+        Self::elb_in(NAT, Forwarding::Nat, programs, lab)
+    }
+
+    pub fn elb(name: &'static str, mode: Forwarding) -> Result<Self> {
         let (lab, programs) = lab()?;
         lab.backends_up(mode)?;
+        Self::elb_in(name, mode, programs, lab)
+    }
+
+    fn elb_in(
+        name: &'static str,
+        mode: Forwarding,
+        programs: Vec<Process>,
+        lab: Lab,
+    ) -> Result<Self> {
         let pool = Pool::of(&lab, "web", Family::V4, Protocol::Tcp, PORT).forwarding(mode);
         let config = Config::new(&lab).balance(&lab, Family::V4, PORT, pool);
         let agent = Agent::start(&lab, &config)?;
         agent.wait_status("all members to serve", LIMIT, status::all_serve)?;
-        let name = match mode {
-            Forwarding::L2 => "elb, l2",
-            Forwarding::Ipip => "elb, ipip",
-            Forwarding::Gue => "elb, gue",
-            Forwarding::Nat => "elb, nat",
-        };
         let target = lab.service(Family::V4, PORT);
         Self::ready(name, target, Some(agent), programs, lab)
     }
@@ -136,23 +144,49 @@ impl Contender {
     }
 }
 
+/// Lets the kernel translate what is for `vip` to both backends.
+fn translate_by_kernel(lab: &Lab, vip: IpAddr) -> Result<()> {
+    let rules = format!(
+        "table ip nat {{\n  chain prerouting {{\n    type nat hook prerouting priority dstnat;\n    \
+         ip daddr {vip} tcp dport {PORT} dnat to numgen inc mod 2 map {{ 0 : {}, 1 : {} }}\n  }}\n}}\n",
+        lab.member_addr(0, Family::V4),
+        lab.member_addr(1, Family::V4)
+    );
+    let file = lab.files().join("rules.nft");
+    fs::write(&file, rules)?;
+    let mut nft = lab.lb().command("nft");
+    nft.arg("-f").arg(&file);
+    process::output(nft, LIMIT)?;
+    lab.lb().sysctl("ipv4/ip_forward", "1")?;
+    for scope in ["all", "default", "lb0"] {
+        lab.lb().sysctl(&format!("ipv4/conf/{scope}/send_redirects"), "0")?;
+    }
+    // Else the table of connections fills up with those that are over.
+    lab.lb().sysctl("netfilter/nf_conntrack_tcp_timeout_time_wait", "1")
+}
+
 /// A client, a load balancer that does nothing yet, and two backends with nginx.
 fn lab() -> Result<(Lab, Vec<Process>)> {
-    let lab = Lab::builder().backends(2).start()?;
+    lab_of(Lab::builder())
+}
+
+fn lab_of(builder: Builder) -> Result<(Lab, Vec<Process>)> {
+    let lab = builder.backends(2).start()?;
     for end in [lab.lb(), lab.client()] {
         end.sysctl("ipv4/ip_local_port_range", "1024 65535")?;
         end.sysctl("ipv4/tcp_tw_reuse", "1")?;
     }
     let http = format!(
-        "worker_processes 1;\nhttp {{\n  access_log off;\n  keepalive_timeout 0;\n  server {{ listen \
-         {PORT} backlog=4096; return 200 \"hello\\n\"; }}\n}}"
+        "worker_processes 1;\nhttp {{\n  {}\n  access_log off;\n  keepalive_timeout 0;\n  server {{ listen \
+         {PORT} backlog=4096; return 200 \"hello\\n\"; }}\n}}",
+        folders(lab.files())
     );
     let serve = |netns| nginx(netns, lab.files(), "", &http);
     let programs = lab.backends().iter().map(serve).collect::<Result<_>>()?;
     Ok((lab, programs))
 }
 
-fn balancer() -> std::net::IpAddr {
+fn balancer() -> IpAddr {
     Network::Back.address(Family::V4, Host::LoadBalancer)
 }
 

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
+use elb_tests::daemon::daemon;
 use elb_tests::netns::NetNs;
 use elb_tests::process;
 use nix::unistd::{SysconfVar, sysconf};
@@ -24,9 +25,16 @@ pub struct Load {
     pub cpu_seconds: f64,
 }
 
+impl Load {
+    /// Connections a second.
+    pub fn rate(&self) -> f64 {
+        self.connections as f64 / self.seconds
+    }
+}
+
 /// Runs wrk in a namespace.
 pub fn run(netns: &NetNs, target: SocketAddr, length: Duration) -> Result<Load> {
-    let mut wrk = netns.command("wrk");
+    let mut wrk = daemon(netns, "wrk")?;
     wrk.args(["-t", "1", "-c", "64", "-d", &format!("{}s", length.as_secs())])
         .args(["--timeout", "2s", "-H", "Connection: close"])
         .arg(format!("http://{target}/"));

@@ -2,10 +2,11 @@
 
 use std::env;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use anyhow::{Result, bail};
+use elb_tests::daemon::{daemon, tool};
 use elb_tests::netns::NetNs;
 use elb_tests::process::Process;
 
@@ -18,15 +19,22 @@ const PROGRAMS: [(&str, &str); 4] = [
 ];
 
 /// Where Debian has nginx's module for TCP.
-pub const STREAM: &str = "/usr/lib/nginx/modules/ngx_stream_module.so";
+const STREAM: &str = "usr/lib/nginx/modules/ngx_stream_module.so";
+
+/// nginx's module for TCP: the system's, or one that was unpacked.
+pub fn stream() -> Option<PathBuf> {
+    let system = Path::new("/").join(STREAM);
+    if system.exists() {
+        return Some(system);
+    }
+    let folders = fs::read_dir(env::var_os("ELB_DAEMONS")?).ok()?.flatten();
+    folders.map(|folder| folder.path().join(STREAM)).find(|file| file.exists())
+}
 
 /// Fails unless all of them are there.
 pub fn require() -> Result<()> {
-    let path = env::var_os("PATH").unwrap_or_default();
-    let is_there = |name: &str| env::split_paths(&path).any(|folder| folder.join(name).is_file());
-    let missing = |(name, _): &&(&str, &str)| {
-        !is_there(name) || *name == "nginx" && !Path::new(STREAM).exists()
-    };
+    let missing =
+        |(name, _): &&(&str, &str)| tool(name).is_err() || *name == "nginx" && stream().is_none();
     let packages: Vec<&str> =
         PROGRAMS.iter().filter(missing).map(|(_, package)| *package).collect();
     if packages.is_empty() {
@@ -48,9 +56,15 @@ pub fn start(
     let file = folder.join(format!("{name}-{number}.conf"));
     fs::write(&file, configuration)?;
     let log = fs::File::create(folder.join(format!("{name}-{number}.log")))?;
-    let mut command = netns.command(name);
+    let mut command = daemon(netns, name)?;
     command.args(arguments).arg(&file).stdout(Stdio::null()).stderr(log);
     Process::start(name, command)
+}
+
+/// Where nginx may put what is large: else it wants folders of the package.
+pub fn folders(place: &Path) -> String {
+    let kinds = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"];
+    kinds.map(|kind| format!("{kind}_temp_path {}/{kind};", place.display())).join(" ")
 }
 
 /// nginx, in the foreground, all files in `folder`. What loads modules has to come `first`.
