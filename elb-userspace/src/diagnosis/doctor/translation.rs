@@ -55,7 +55,7 @@ pub(super) fn client_routes(duty: &Duty, facts: &Facts) -> Option<Finding> {
 /// The feature of an interface that lets the kernel leave checksums to it, as ethtool names it.
 const CHECKSUMS: &str = "tx-checksum-ip-generic";
 
-/// Whether packets come with real checksums. A veth hands packets over without, unless its other end is told to
+/// Whether packets come with real checksums. A veth hands packets over without, unless its other end is set to
 /// compute them; what is changed in such a packet is added to a checksum that is none.
 pub(super) fn checksums(duty: &Duty, interface: &InterfaceFacts) -> Option<Finding> {
     if !duty.translates_any() || interface.driver.as_deref() != Some("veth") {
