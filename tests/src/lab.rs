@@ -294,7 +294,7 @@ impl Lab {
         Ok(())
     }
 
-    /// Hosts leave checksums and segments to their devices, and join what comes in, as they do unless they are told
+    /// Hosts leave checksums and segments to their devices, and join what comes in, as they do unless they are set
     /// otherwise. The switch computes them where a cable leaves it, as a card does before the wire.
     pub fn offload(&self) -> Result<()> {
         let one = |netns| (netns, vec![DEVICE]);
