@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use elb_common::addr::{Be16, Be128};
 use elb_common::reply::{Reply, reply_flags};
 
 use super::protocol_number;
@@ -35,6 +36,11 @@ impl EndedReplies {
             }
         }
         found
+    }
+
+    /// The virtual address and port that an endpoint stood for in the last picture.
+    pub(super) fn before(&self, key: &ListenerKey) -> Option<(Be128, Be16)> {
+        self.last.get(key).map(|(reply, _)| (reply.vip, reply.port))
     }
 
     /// Adds to a picture the endpoints that went not longer ago than their connections may have been idle, while there

@@ -47,9 +47,13 @@ impl Reconciler {
                 } else {
                     reply_flags::SHARED
                 };
-                // One whose connections go on, and of these the one with the lowest number, which is mostly the older
-                // one, whatever the order of the file: flows that are no exceptions are its.
-                let order = |reply: &Reply| (is_over(reply), reply.listener);
+                // One whose connections go on, and of these that of before, since flows that are no exceptions are its;
+                // else the one with the lowest number, which is mostly the older one, whatever the order of the file.
+                let before = self.ended.before(&key);
+                let order = |reply: &Reply| {
+                    let is_other = before != Some((reply.vip, reply.port));
+                    (is_over(reply), is_other, reply.listener)
+                };
                 if order(&reply) < order(found) {
                     *found = reply;
                 }

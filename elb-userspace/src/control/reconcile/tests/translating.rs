@@ -36,6 +36,30 @@ fn an_endpoint_stands_for_the_listener_with_the_lowest_number() {
 }
 
 #[test]
+fn an_endpoint_goes_on_to_stand_for_the_listener_of_before() {
+    let both = served(&[80, 81], &[11], "");
+    let text = |pool: &str| {
+        let sample = sample::balancer("lb").listener("port-80", 80, pool);
+        let sample = sample.listener("port-81", 81, "web").pool("web").keys("ring_size = 4093");
+        let sample = sample.member("10.0.0.11", 8080).pool("other").keys("ring_size = 4093");
+        let sample = sample.member("10.0.0.12", 8080);
+        let text = sample.text().replace("\"ipip\"", "\"nat\"");
+        file::parse("test", &text).unwrap().model
+    };
+    let mut scene = Scene::new(&text("other"));
+    let now = scene.world.now;
+    assert_eq!(endpoints(&scene), [(address(11), 81, 0), (address(12), 80, 0)]);
+    scene.follow(&text("web"));
+    assert_eq!(endpoints(&scene)[0], (address(11), 81, SHARED), "the other has the lower number");
+    let replies = scene.image.replies.clone();
+    scene.restart();
+    scene.reconciler.remember_replies(&replies, now);
+    scene.follow(&text("web"));
+    assert_eq!(endpoints(&scene)[0], (address(11), 81, SHARED), "an agent that starts knows it");
+    assert_eq!(endpoints(&Scene::new(&both)), [(address(11), 80, SHARED)]);
+}
+
+#[test]
 fn a_listener_that_goes_is_over_as_long_as_its_connections_may_be_idle() {
     let mut scene = Scene::new(&served(&[80], &[11], ""));
     let desired = scene.follow(&served(&[], &[11], ""));
