@@ -106,6 +106,18 @@ fn machine_is_late(until: &AtomicBool) -> u64 {
     u64::try_from(late[late.len() * 99 / 100].as_millis()).unwrap_or(u64::MAX)
 }
 
+/// What a task gives, and how late the machine was meanwhile, and for this time at least.
+fn while_measured<T>(time: Duration, task: impl FnOnce() -> T) -> (T, u64) {
+    let (over, begun) = (AtomicBool::new(false), Instant::now());
+    thread::scope(|scope| {
+        let machine = scope.spawn(|| machine_is_late(&over));
+        let given = task();
+        thread::sleep(time.saturating_sub(begun.elapsed()));
+        over.store(true, Ordering::Relaxed);
+        (given, machine.join().expect("it only sleeps"))
+    })
+}
+
 /// Probes since `before` that were more than so many milliseconds late.
 fn late_since(before: &Value, now: &Value, most: u64) -> u64 {
     let late = |probing: &Value| -> u64 {
@@ -143,15 +155,9 @@ fn members_that_send_without_end_cost_little() -> Result<()> {
     let before = agent.status()?;
     let (begun, used) = (Instant::now(), processor_time(agent.id())?);
     let load = Load { concurrency: 4, ..Load::on(lab.service(Family::V4, HTTP_PORT)) };
-    let over = AtomicBool::new(false);
-    let (report, machine) = thread::scope(|scope| {
-        let machine = scope.spawn(|| machine_is_late(&over));
-        let report = http_requests(lab.client(), load, 200);
-        thread::sleep(Duration::from_secs(4).saturating_sub(begun.elapsed()));
-        over.store(true, Ordering::Relaxed);
-        (report, machine.join())
-    });
-    let (report, machine) = (report?, machine.expect("it only sleeps"));
+    let (report, machine) =
+        while_measured(Duration::from_secs(4), || http_requests(lab.client(), load, 200));
+    let report = report?;
     let part = (processor_time(agent.id())? - used) / begun.elapsed().as_secs_f64();
     let said = agent.status()?;
     assert_eq!(report.answered(), report.total(), "{:?}", report.failures().first());

@@ -1,6 +1,6 @@
 //! Connections that are over before either side knows: the next of both to send is reset.
 
-use std::io::{ErrorKind, Read as _, Write as _};
+use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::time::Instant;
 
@@ -70,12 +70,16 @@ fn is_reset(end: &mut TcpStream) -> Result<bool> {
     let sent = end.write_all(b"x").and_then(|()| end.read(&mut [0; 16]));
     match sent {
         Ok(count) => bail!("{count} bytes instead of a reset"),
-        Err(error) => match error.kind() {
-            ErrorKind::ConnectionReset | ErrorKind::BrokenPipe => Ok(true),
-            ErrorKind::WouldBlock | ErrorKind::TimedOut => Ok(false),
-            _ => Err(error.into()),
-        },
+        Err(error) if is_any(&error, [ErrorKind::ConnectionReset, ErrorKind::BrokenPipe]) => {
+            Ok(true)
+        }
+        Err(error) if is_any(&error, [ErrorKind::WouldBlock, ErrorKind::TimedOut]) => Ok(false),
+        Err(error) => Err(error.into()),
     }
+}
+
+fn is_any(error: &io::Error, kinds: [ErrorKind; 2]) -> bool {
+    kinds.contains(&error.kind())
 }
 
 fn listening(lab: &Lab) -> Result<Vec<TcpListener>> {
@@ -148,9 +152,9 @@ fn the_next_segment_of_either_side_is_reset_when_the_drain_is_over() -> Result<(
     wait_for("two connections of each member", STUCK, || {
         let (ends, index) = Ends::open(&lab, &members, target)?;
         if index == 0 {
-            of_first.push(ends)
+            of_first.push(ends);
         } else {
-            others.push(ends)
+            others.push(ends);
         }
         Ok((of_first.len() > 1 && others.len() > 1).then_some(()))
     })?;
