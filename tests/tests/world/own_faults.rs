@@ -197,7 +197,11 @@ fn what_the_kernel_knows_of_the_way_is_named() -> Result<()> {
 
     served.lab.unplug(1)?;
     offline(1)?;
-    let shown = served.agent.diagnose(&[&name(1)])?;
+    // The kernel believes for a while that it is there still.
+    let shown = wait_for("the kernel to miss it", LIMIT, || {
+        let shown = served.agent.diagnose(&[&name(1)])?;
+        Ok((shown.cause() == Some("neighbor")).then_some(shown))
+    })?;
     is_named(&shown, "neighbor", &["10.0.0.12 does not answer ARP requests on lb0"]);
     assert!(shown.fix().contains("start the host 10.0.0.12"), "{:#}", shown.said);
     served.lab.plug(1)?;
