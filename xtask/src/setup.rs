@@ -3,6 +3,7 @@
 pub(crate) mod apt;
 pub(crate) mod compiler;
 mod daemons;
+mod debian;
 pub(crate) mod linker;
 pub(crate) mod musl;
 pub(crate) mod sdk;
@@ -109,6 +110,10 @@ pub(crate) fn prepare(purpose: Purpose) -> Result<Toolchain> {
     if purpose == Purpose::BuildAndTests {
         sdk::find_or_fetch(&Workspace::locate()?);
         problems.extend(daemons::find_or_fetch(&Workspace::locate()?.daemons_dir()));
+        // Its lab then takes this machine's files instead.
+        if let Some(why) = debian::find_or_make(&Workspace::locate()?.debian_dir()) {
+            println!("  {why}");
+        }
     }
     if !problems.is_empty() {
         bail!("setup is not complete:\n  {}", problems.join("\n  "));

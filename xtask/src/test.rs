@@ -120,6 +120,12 @@ fn run_labs(
     labs.env("ELB_BIN", elb).env("ELB_DEB", now.deb).env("ELB_DEB_NEXT", later.deb);
     labs.env("ELB_RPM", now.rpm).env("ELB_RPM_NEXT", later.rpm);
     labs.env("ELB_DAEMONS", workspace.daemons_dir());
+    if workspace.debian_dir().is_dir() {
+        labs.env("ELB_DEBIAN", workspace.debian_dir());
+    } else {
+        let why = "it cannot be made here: packages are installed on this machine's files";
+        stages.skip(format!("a bare Debian root: {why}"));
+    }
     labs.env("ELB_PYTHON", workspace.python_dir().join("bin/python"));
     labs.env(TEST_THREADS, lab_threads());
     let mut arguments = arguments.to_vec();

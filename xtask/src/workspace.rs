@@ -57,6 +57,11 @@ impl Workspace {
         self.target.join("daemons")
     }
 
+    /// A bare Debian root.
+    pub(crate) fn debian_dir(&self) -> PathBuf {
+        self.target.join("debian")
+    }
+
     /// The folder of packages.
     pub(crate) fn package_dir(&self) -> PathBuf {
         self.target.join("package")

@@ -1,8 +1,8 @@
-//! A host to install packages on: this machine's files with changes of its own, which are gone with it, its
-//! own BPF file system, and the network of a host of the lab.
+//! A host to install packages on: this machine's files, or those of a bare Debian, with changes of its own, which are
+//! gone with it, its own BPF file system, and the network of a host of the lab.
 
 use std::{
-    fs,
+    env, fs,
     path::{Path, PathBuf},
     process::Command,
     time::Duration,
@@ -25,7 +25,7 @@ pub(crate) const LIMIT: Duration = Duration::from_secs(60);
 const MAKE: &str = r#"
 mount -t tmpfs tmpfs "$0"
 mkdir "$0/changes" "$0/work" "$0/root"
-mount -t overlay overlay -o "lowerdir=/,upperdir=$0/changes,workdir=$0/work" "$0/root"
+mount -t overlay overlay -o "lowerdir=$LAB_FILES,upperdir=$0/changes,workdir=$0/work" "$0/root"
 cd "$0/root"
 mount --rbind /sys sys
 umount sys/fs/bpf || :
@@ -33,7 +33,7 @@ mount -t bpf bpf sys/fs/bpf
 mount -t tmpfs tmpfs run
 mkdir -p run/systemd/system old
 rm -rf etc/elb usr/bin/elb var/lib/elb usr/sbin/policy-rc.d
-sed -i '/^elb:/d' etc/group etc/gshadow
+for file in etc/group etc/gshadow; do [ ! -e "$file" ] || sed -i '/^elb:/d' "$file"; done
 "#;
 
 /// Stays there. `systemctl` writes down what it is asked.
@@ -72,10 +72,21 @@ pub(crate) struct Host {
 }
 
 impl Host {
+    /// With this machine's files.
     pub(crate) fn new(lab: &Lab, netns: &NetNs, device: &str) -> Result<Self> {
+        Self::with(Path::new("/"), lab, netns, device)
+    }
+
+    /// With nothing but what every Debian has, where `cargo xtask setup` could make that.
+    pub(crate) fn bare(lab: &Lab, netns: &NetNs, device: &str) -> Result<Self> {
+        let files = env::var_os("ELB_DEBIAN").map_or_else(|| "/".into(), PathBuf::from);
+        Self::with(&files, lab, netns, device)
+    }
+
+    fn with(files: &Path, lab: &Lab, netns: &NetNs, device: &str) -> Result<Self> {
         let mut command = netns.command("unshare");
         command.args(["--mount", "--propagation", "private", "sh", "-ec", &[MAKE, STAY].concat()]);
-        let mut holder = Running::start("the host's root", at(lab, command)?)?;
+        let mut holder = Running::start("the host's root", at(lab, files, command)?)?;
         holder.wait_said("ready", LIMIT)?;
         let (first, device) = (holder.id(), device.to_owned());
         Ok(Self { _holder: holder, first, enter: &["--mount"], netns: netns.clone(), device })
@@ -87,7 +98,7 @@ impl Host {
         command.args(["--mount", "--propagation", "private", "--uts", "--ipc"]);
         command.args(["--pid", "--fork", "--kill-child", "sh", "-ec", &[MAKE, BOOT].concat()]);
         command.env("LAB_CGROUP", cgroup);
-        let mut holder = Running::start("the host's root", at(lab, command)?)?;
+        let mut holder = Running::start("the host's root", at(lab, Path::new("/"), command)?)?;
         holder.wait_said("ready", LIMIT)?;
         let said = holder.said()?;
         let first = said.lines().find_map(|line| line.strip_prefix("ready "));
@@ -161,10 +172,10 @@ impl Host {
     }
 }
 
-/// Names the folder that it works in.
-fn at(lab: &Lab, mut command: Command) -> Result<Command> {
+/// Names the folder that it works in, and the files that it begins with.
+fn at(lab: &Lab, files: &Path, mut command: Command) -> Result<Command> {
     let folder = lab.files().join("host");
     fs::create_dir(&folder)?;
-    command.arg(folder);
+    command.arg(folder).env("LAB_FILES", files);
     Ok(command)
 }

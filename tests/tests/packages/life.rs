@@ -41,7 +41,7 @@ fn installed_upgraded_removed_and_purged_while_requests_are_served() -> Result<(
     let lab = Lab::builder().start()?;
     let _servers = lab.serve()?;
     lab.backends_up(Forwarding::Ipip)?;
-    let host = Host::new(&lab, lab.lb(), lab.lb_interfaces()[0])?;
+    let host = Host::bare(&lab, lab.lb(), lab.lb_interfaces()[0])?;
 
     install(&host, &package("ELB_DEB")?)?;
     fs::write(host.path("etc/elb/elb.toml"), configuration(&lab)?)?;

@@ -75,6 +75,23 @@ pub(crate) fn download(packages: &[String]) -> Command {
     command
 }
 
+/// Fetches packages and all that they need into a folder, as if nothing were installed here.
+pub(crate) fn download_all(packages: &[&str], folder: &Path) -> Command {
+    let mut command = apt_get(&INSTALL);
+    for option in [
+        "APT::Sandbox::User=root",
+        "Dir::State::status=/dev/null",
+        "Dir::Cache::pkgcache=",
+        "Dir::Cache::srcpkgcache=",
+        "Debug::NoLocking=1",
+    ] {
+        command.args(["-o", option]);
+    }
+    command.args(["-o", &format!("Dir::Cache::archives={}/", folder.display())]);
+    command.arg("--download-only").args(packages);
+    command
+}
+
 fn missing_in(simulation: &str) -> Vec<String> {
     let installed = simulation.lines().filter_map(|line| line.strip_prefix("Inst "));
     installed.filter_map(|line| line.split(' ').next()).map(str::to_owned).collect()
