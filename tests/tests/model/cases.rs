@@ -257,21 +257,6 @@ fn a_flow_that_opened_again_does_not_go_back_to_its_record_of_before() -> Result
     )
 }
 
-/// One that has as many connections as it may gets the next one when one of them ends.
-#[test]
-fn a_member_at_its_limit_gets_a_connection_when_one_ends() {
-    let members = BTreeMap::from([(1, Member { most: 1, ..Member::NEW })]);
-    let turns = Pool { algorithm: LbAlgorithm::RoundRobin, members, ..pool(0) };
-    let mut host = Host::default();
-    let mut world = World::new(&mut host, &with(turns));
-    let connect = [Packet::Opening, Packet::Data];
-    assert_eq!(connect.map(|packet| world.send(1, packet)), [Some(1); 2]);
-    assert_eq!(world.send(3, Packet::Opening), None);
-    assert_eq!(world.send(1, Packet::Rst), Some(1));
-    assert_eq!(connect.map(|packet| world.send(3, packet)), [Some(1); 2]);
-    assert_eq!(world.send(1, Packet::Opening), None);
-}
-
 /// One record fits, so that the flow's second packet is refused; its opening still says where its
 /// first went, which is no new flow there.
 #[test]
