@@ -188,8 +188,7 @@ fn what_the_kernel_knows_of_the_way_is_named() -> Result<()> {
         assert!(shown.fix().contains("ip route get 10.0.0.11"), "{:#}", shown.said);
         let deletes = format!("delete the {kind} route or rule that 10.0.0.11 falls under");
         assert_eq!(shown.fix().contains(&deletes), kind != "unreachable", "{:#}", shown.said);
-        let others = ["backend-1".to_owned(), "backend-2".to_owned()];
-        assert_eq!(served.request(40)?, others);
+        assert_eq!(served.request(40)?, ["backend-1".to_owned(), "backend-2".to_owned()]);
         served.lab.lb().ip(&format!("route del {route}"))?;
         gets_flows(0, true)?;
         online(0)?;
