@@ -206,7 +206,7 @@ fn rows(case: &str, loads: &[Cycles]) -> [Row; 3] {
         ];
         Row { case: format!("{name}, {case}"), figures, bars }
     };
-    // With all that both have in common, as it was asked for: `beyond` is for whoever wants it without.
+    // All of it, with what both have in common; the column `beyond` has it without.
     let of_nft = counted.median(|of| of.against / of.subject);
     [
         row("dropped at once", |of| of.floor, Vec::new()),
