@@ -66,13 +66,16 @@ impl EndedReplies {
             let used = replies.keys().filter(|key| key.address.is_ipv4() == is_v4).count();
             room.saturating_sub(used)
         });
-        for (key, (reply, _)) in &self.gone {
+        // Those without a place are forgotten at once, so that never more are kept than maps hold.
+        self.gone.retain(|key, (reply, _)| {
             let left = &mut left[usize::from(key.address.is_ipv6())];
-            if *left > 0 {
+            let fits = *left > 0;
+            if fits {
                 *left -= 1;
                 replies.insert(*key, *reply);
             }
-        }
+            fits
+        });
         self.gone.values().map(|(_, until)| *until).min()
     }
 }
@@ -139,6 +142,7 @@ mod tests {
         ended.add(&mut replies, &BTreeMap::new(), 2, NOW);
         assert_eq!((replies.len(), over(&replies).len()), (2, 1));
         assert!(replies.contains_key(&keys[2]));
+        assert_eq!(ended.gone.len(), 1, "no more are kept than there is room for");
     }
 
     #[test]
