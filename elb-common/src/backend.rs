@@ -51,6 +51,8 @@ pub mod mode {
     pub const GUE_V6: u8 = 4;
     /// The packet gets the address and the port of the backend, which answers through us.
     pub const NAT: u8 = 5;
+    /// The same, and the packet gets one of our source addresses in the place of its client's, see [`crate::snat`].
+    pub const FULLNAT: u8 = 6;
 }
 
 /// What a translated packet gets, in the place of [`Backend::outer_source`].

@@ -131,12 +131,25 @@ impl ListenerPool {
     }
 }
 
+/// Value of `LISTENER_ENDPOINTS`, by listener id: what clients know it by.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
+pub struct ListenerEndpoint {
+    /// The virtual address. IPv4 in the first four bytes.
+    pub vip: Be128,
+    /// The port.
+    pub port: Be16,
+    /// Zero.
+    pub reserved: u16,
+}
+
 impl Listener {
     /// Whether the ring alone decides where packets go, by all of their tuple: no client is kept out, no
     /// flow is counted or recorded, and no connection id is looked for. Most listeners are so.
     #[inline(always)]
     pub const fn is_plain(&self) -> bool {
-        self.flags & !listener_flags::RESET == 0 && self.algorithm == algorithm::FIVE_TUPLE
+        self.flags & !(listener_flags::RESET | listener_flags::BINDS) == 0
+            && self.algorithm == algorithm::FIVE_TUPLE
     }
 
     /// Whether members of its pool may have only so many connections.
@@ -180,6 +193,8 @@ pub mod listener_flags {
     pub const CUT: u16 = 1 << 9;
     /// Members may have only so many connections. Needs [`TRACKED`].
     pub const MEMBER_LIMITS: u16 = 1 << 10;
+    /// Its pool's members see source addresses of ours: each flow has a [binding](crate::binding).
+    pub const BINDS: u16 = 1 << 11;
 }
 
 /// Values of [`Listener::algorithm`]: what a flow's place on the ring depends on.
@@ -252,6 +267,8 @@ pub mod vip_flags {
     pub const RANGES_UDP: u32 = 1 << 3;
     /// The address is this host's own, too: what no listener wants is for the kernel.
     pub const OWN: u32 = 1 << 4;
+    /// It is a [source address](crate::snat) and no virtual one: what comes to it are answers of members.
+    pub const SOURCE: u32 = 1 << 5;
 }
 
 #[cfg(test)]

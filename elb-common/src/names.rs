@@ -106,6 +106,12 @@ pub const CLIENT_ROUTES_V4: &str = "CLIENT_ROUTES_V4";
 pub const CLIENT_ROUTES_V6: &str = "CLIENT_ROUTES_V6";
 /// Bits of the clients that the ways back may be others to than the default.
 pub const CLIENT_ROUTE_BITS: &str = "CLIENT_ROUTE_BITS";
+/// One record: the source addresses of `fullnat`.
+pub const SNAT: &str = "SNAT";
+/// Whose each port of a source address is.
+pub const BINDINGS_V4: &str = "BINDINGS_V4";
+/// What clients know each listener by.
+pub const LISTENER_ENDPOINTS: &str = "LISTENER_ENDPOINTS";
 /// Interfaces that carry the program.
 pub const INTERFACES: &str = "INTERFACES";
 /// Ethernet addresses of interfaces, where they are found first.
@@ -161,7 +167,7 @@ pub const DECAP_SET: &str = "DECAP_SET";
 pub const DECAP_COUNTERS: &str = "DECAP_COUNTERS";
 
 /// Those of [`MAPS`] that came after others of this version did: an older agent's maps lack them.
-pub const LATER_MAPS: [&str; 16] = [
+pub const LATER_MAPS: [&str; 19] = [
     CLIENT_OPENINGS,
     CLIENTS,
     REPLIES_V4,
@@ -178,10 +184,13 @@ pub const LATER_MAPS: [&str; 16] = [
     CLIENT_ROUTES_V4,
     CLIENT_ROUTES_V6,
     CLIENT_ROUTE_BITS,
+    SNAT,
+    BINDINGS_V4,
+    LISTENER_ENDPOINTS,
 ];
 
 /// The maps of the object `elb-xdp` that outlive the agent, each pinned under its name.
-pub const MAPS: [&str; 52] = [
+pub const MAPS: [&str; 55] = [
     SETTINGS,
     LISTENERS_V4,
     LISTENERS_V6,
@@ -225,6 +234,9 @@ pub const MAPS: [&str; 52] = [
     CLIENT_ROUTES_V4,
     CLIENT_ROUTES_V6,
     CLIENT_ROUTE_BITS,
+    SNAT,
+    BINDINGS_V4,
+    LISTENER_ENDPOINTS,
     INTERFACES,
     INTERFACE_MACS,
     MORE_MACS,

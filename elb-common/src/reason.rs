@@ -175,8 +175,14 @@ reasons! {
         "the client uses one port for connections to two listeners that share the member's endpoint, so that the member could not tell them apart"
         "nothing: the client's next connection has another port; if it happens often, give the listeners members with ports of their own";
     46 ResetTold "reset_told" Answered
-        "the connection of a member is over, since its drain has ended, or it or its listener was taken away, and the member was sent a reset"
-        "nothing, if that was meant; a member that is not to be cut off needs a longer connection_drain, or none";
+        "the connection is over: the drain of its member has ended, the member or its listener was taken away, or (fullnat) it was idle for longer than idle_timeout; who sent the packet was sent a reset"
+        "nothing, if that was meant; a member that is not to be cut off needs a longer connection_drain, or none; a connection that is silent for long needs a longer idle_timeout, or keepalives";
+    47 NotOpen "not_open" Dropped
+        "the packet is of no connection that is open through this host (fullnat), and its sender cannot be sent a reset, or too many senders were in this second"
+        "nothing: the client connects again; if it happens often, look for routers that send packets of one connection to several load balancers, or for an idle_timeout that is too short";
+    48 NoSourcePort "no_source_port" Dropped
+        "all source ports that the flow may have are in use by others (fullnat)"
+        "give [snat] more addresses; `elb status` shows how many of their ports are in use";
 }
 
 /// Elements of `REASON_COUNTERS`; room for reasons to come.

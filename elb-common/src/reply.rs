@@ -45,6 +45,9 @@ pub mod reply_flags {
     /// The connections of the endpoint are over: the member's drain has ended, or it or its listener was taken away
     /// not long ago.
     pub const ENDED: u16 = 1 << 2;
+    /// Clients' packets come from source addresses of ours, which the member answers: of what it sends to others, only
+    /// answers of health probes are translated.
+    pub const PROBES: u16 = 1 << 3;
 }
 
 impl Reply {

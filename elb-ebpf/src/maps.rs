@@ -7,6 +7,7 @@ use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, DevMapHash, HashMap, LpmTrie, LruHashMap, PerCpuArray, RingBuf};
 use elb_common::admission::{BackendState, GroupKeyV4, GroupKeyV6, ListenerState};
 use elb_common::backend::Backend;
+use elb_common::binding::Bucket;
 use elb_common::client::{Client, ClientKey};
 use elb_common::client_hop::{CLIENT_DEFAULTS as DEFAULTS, CLIENT_ROUTE_WORDS, ClientHop};
 use elb_common::counter::{Answers, Counter, ListenerEvents};
@@ -17,7 +18,9 @@ use elb_common::flow_log::{FLOW_EVENT_BYTES, FlowLog, flow_counter};
 use elb_common::fragment::Fragment;
 use elb_common::interface::{Interface, LinkMac, MacKey, Settings};
 use elb_common::limits::*;
-use elb_common::listener::{Listener, ListenerKeyV4, ListenerKeyV6, ListenerPool, RangeKey, Vip};
+use elb_common::listener::{
+    Listener, ListenerEndpoint, ListenerKeyV4, ListenerKeyV6, ListenerPool, RangeKey, Vip,
+};
 use elb_common::path::question::{QuestionV4, QuestionV6};
 use elb_common::pool::{Pool, PoolState};
 use elb_common::quic::ServerIdKey;
@@ -25,6 +28,7 @@ use elb_common::reason::REASONS;
 use elb_common::reply::Reply;
 use elb_common::ring::{CHUNK, Chunk};
 use elb_common::room::FlowTable;
+use elb_common::snat::Snat;
 use elb_common::sweep::{BackendCensus, ListenerCensus, Sweep};
 use elb_common::trace::{EVENT_BYTES, Trace, trace_counter};
 use elb_common::vip_bits::VIP_WORDS;
@@ -257,6 +261,20 @@ pub(crate) static CLIENT_ROUTES_V6: LpmTrie<[u64; 2], ClientHop> =
 /// Agent writes; packets that are translated back read one word. As `VIP_BITS`.
 #[map]
 pub(crate) static CLIENT_ROUTE_BITS: Array<u64> = Array::with_max_entries(CLIENT_ROUTE_WORDS, 0);
+
+/// Agent writes; packets of pools with `fullnat`, and those for no virtual address, read.
+#[map]
+pub(crate) static SNAT: Array<Snat> = Array::with_max_entries(1, 0);
+
+/// Packets of pools with `fullnat` and their answers write and read; the agent reads. An array, since the index is
+/// the port: a flow needs one record, not a pair. The agent makes it as large as there are addresses.
+#[map]
+pub(crate) static BINDINGS_V4: Array<Bucket> = Array::with_max_entries(1, BPF_F_MMAPABLE);
+
+/// Agent writes; answers to source addresses read.
+#[map]
+pub(crate) static LISTENER_ENDPOINTS: Array<ListenerEndpoint> =
+    Array::with_max_entries(MAX_LISTENERS, 0);
 
 /// Agent writes; ARP and neighbour discovery read.
 #[map]
