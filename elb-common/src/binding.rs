@@ -110,7 +110,7 @@ pub const TIME_WAIT: u32 = 60;
 /// Seconds after which another flow may take the place of one that did not open, where there is no other.
 pub const UNANSWERED: u32 = 3;
 
-/// How a binding suits a flow that looks for its own, or for one to take: the greater, the better.
+/// How a binding suits a flow that looks for one to take: the greater, the better.
 pub mod fit {
     /// It is another's.
     pub const NONE: u32 = 0;
@@ -120,8 +120,6 @@ pub mod fit {
     pub const OVER: u32 = 2;
     /// It was never used.
     pub const FREE: u32 = 3;
-    /// It is the flow's own.
-    pub const OWN: u32 = 4;
 }
 
 const SEEN_BITS: u32 = 24;
@@ -229,12 +227,10 @@ impl Course {
 }
 
 impl Binding {
-    /// How it suits the flow of an owner, one of [`fit`].
+    /// How it suits a flow that has none, one of [`fit`].
     #[inline(always)]
-    pub const fn fit(self, owner: Owner, now: u32) -> u32 {
-        if self.owner.0 == owner.0 {
-            fit::OWN
-        } else if self.owner.0 == 0 {
+    pub const fn fit(self, now: u32) -> u32 {
+        if self.owner.0 == 0 {
             fit::FREE
         } else if self.owner.0 == Owner::BUSY.0 {
             fit::NONE

@@ -21,6 +21,7 @@ mod tables;
 mod account;
 mod admit;
 mod answer;
+pub mod bind;
 pub mod choose;
 mod classify;
 pub mod control;
@@ -58,7 +59,9 @@ pub use witness::{Asked, Note, Witness};
 use network_types::eth::EtherType;
 
 use self::answer::refuse::refusal;
-use self::reply::NotBack;
+use self::bind::Bearer;
+use self::reply::{Back, NotBack};
+use self::subprogram::Place;
 use crate::addr::Be16;
 use crate::backend::mode;
 use crate::listener::{Listener, listener_flags};
@@ -104,7 +107,7 @@ fn ip<F: Family, P: Packet, T: Tables>(
         let target = fragment::target::<F, P, T>(packet, tables, link, &ip)?;
         if T::IS_APART && target.is_back() {
             // No error is sent about a later fragment (RFC 1122 §3.2.2), however large.
-            let back = tables.reply::<F, P>(packet, link, &ip, target.hash);
+            let back = translated_back::<F, P, T>(packet, tables, link, &ip, target);
             let back = back.map_err(|not_back| NotBack { mtu: 0, ..not_back });
             return reply::leaves::<F, P, T>(packet, tables, back, received);
         }
@@ -134,6 +137,8 @@ fn ip<F: Family, P: Packet, T: Tables>(
         } else if transport.is_quoted() {
             let back = tables.reply_error::<F, P>(packet);
             return reply::leaves::<F, P, T>(packet, tables, back, received);
+        } else if let Some(number) = source_number::<F, P, T>(packet, tables, link, &transport) {
+            Target::bound(number)
         } else {
             let from_member = reply::may_be::<F, P, T>(packet, tables, link);
             // A SYN opens the member's own connection to someone else.
@@ -149,7 +154,7 @@ fn ip<F: Family, P: Packet, T: Tables>(
         tables.note_fragment::<F, P>(packet, target, ip.fragment);
     }
     if !T::IS_APART && target.is_back() {
-        let back = tables.reply::<F, P>(packet, link, &ip, target.hash);
+        let back = translated_back::<F, P, T>(packet, tables, link, &ip, target);
         return reply::leaves::<F, P, T>(packet, tables, back, received);
     }
     match forwarded::<F, P, T>(packet, tables, link, &ip, target) {
@@ -208,11 +213,57 @@ impl Target {
         Self { backend: NO_BACKEND as u32, listener: 0, hash: endpoint }
     }
 
-    /// Whether it is of [`Self::back`].
+    /// Back as well, from the source address and port with this number.
+    #[inline(always)]
+    const fn bound(number: u32) -> Self {
+        Self { backend: NO_BACKEND as u32, listener: Self::BOUND, hash: number }
+    }
+
+    /// In the place of a listener.
+    const BOUND: u32 = 1;
+
+    /// Whether it is of [`Self::back`] or [`Self::bound`].
     #[inline(always)]
     const fn is_back(&self) -> bool {
         self.backend == NO_BACKEND as u32
     }
+
+    /// Whether it is of [`Self::bound`].
+    #[inline(always)]
+    const fn is_bound(&self) -> bool {
+        self.is_back() && self.listener == Self::BOUND
+    }
+}
+
+/// The answer of a member is translated back, whichever way it is found.
+#[inline(always)]
+fn translated_back<F: Family, P: Packet, T: Tables>(
+    packet: &mut P,
+    tables: &T,
+    link: &Link,
+    ip: &Ip<F::Addr>,
+    target: Target,
+) -> Result<Back, NotBack> {
+    if F::BINDS && target.is_bound() {
+        return tables.reply_bound(packet, Place::of(link, ip), target.hash);
+    }
+    tables.reply::<F, P>(packet, link, ip, target.hash)
+}
+
+/// The number of the source address and port of ours that a packet is for. Its receiver is read again: an address that is
+/// kept until then takes too much of the BPF stack.
+#[inline(always)]
+fn source_number<F: Family, P: Packet, T: Tables>(
+    packet: &P,
+    tables: &T,
+    link: &Link,
+    transport: &Transport,
+) -> Option<u32> {
+    if !F::BINDS {
+        return None;
+    }
+    let (_, receiver) = F::addresses(packet, link.end).ok()?;
+    F::source_number(tables, receiver, transport.ports.destination)
 }
 
 /// No backend has this id.
@@ -228,8 +279,10 @@ fn chosen<F: Family, P: Packet, T: Tables>(
     transport: &Transport,
 ) -> Result<Target, Stop> {
     let flow = identify::flow::<F>(listener, ip, transport);
-    let id = match select::backend::<F, P, T>(packet, tables, listener, &flow, ip, transport) {
-        Ok(id) => id,
+    let bound = select::backend::<F, P, T>(packet, tables, listener, &flow, ip, transport)
+        .and_then(|id| Ok((id, number::<F, T>(tables, listener, id, ip, transport)?)));
+    let (id, number) = match bound {
+        Ok(bound) => bound,
         Err(stop) => {
             let stop = refused::<F, P, T>(packet, tables, listener, transport, stop);
             return Err(account::stopped(tables, listener.id, NO_BACKEND, stop));
@@ -241,7 +294,25 @@ fn chosen<F: Family, P: Packet, T: Tables>(
     if T::IS_LOGGED && (transport.opens() || transport.closes()) {
         tables.chosen(listener.id, id);
     }
-    Ok(Target { backend: u32::from(id), listener: u32::from(listener.id), hash: flow.hash })
+    let hash = number.unwrap_or(flow.hash);
+    Ok(Target { backend: u32::from(id), listener: u32::from(listener.id), hash })
+}
+
+/// The number of the source address and port that a flow has; none: its member sees its client.
+#[inline(always)]
+fn number<F: Family, T: Tables>(
+    tables: &T,
+    listener: &Listener,
+    backend: u16,
+    ip: &Ip<F::Addr>,
+    transport: &Transport,
+) -> Result<Option<u32>, Stop> {
+    if !F::BINDS || listener.flags & listener_flags::BINDS == 0 {
+        return Ok(None);
+    }
+    let owner = F::owner(ip.source, transport.ports.source, listener.id);
+    let says = bind::says_of(transport);
+    tables.bind(Bearer { owner, backend, pool: listener.pool, says }).map(Some)
 }
 
 /// A packet that no backend gets may be answered instead.
@@ -260,6 +331,8 @@ fn refused<F: Family, P: Packet, T: Tables>(
         refusal::MEMBER_LIMIT
     } else if matches!(reason, Reason::Cut) {
         refusal::CUT
+    } else if matches!(reason, Reason::NotOpen) {
+        refusal::NOT_OPEN
     } else {
         return Stop(reason);
     };

@@ -11,6 +11,8 @@
 #![allow(clippy::cast_possible_truncation, reason = "small constants, ids and seconds")]
 
 #[cfg(target_arch = "bpf")]
+mod binding;
+#[cfg(target_arch = "bpf")]
 mod cut;
 #[cfg(target_arch = "bpf")]
 mod draft;

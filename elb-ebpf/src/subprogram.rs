@@ -2,13 +2,20 @@
 //! by itself, for any arguments, instead of walking it for every path that ends there. They take and
 //! return plain numbers; what is more lies in a per-CPU map, since the stack has no room for it.
 
+use core::hint::black_box;
+
+use elb_common::path::Stop;
+use elb_common::reason::Reason;
+
 mod answer;
+mod binding;
 mod choice;
 mod fragment;
 mod socket;
 mod translation;
 
 pub(crate) use answer::*;
+pub(crate) use binding::*;
 pub(crate) use choice::*;
 pub(crate) use fragment::*;
 pub(crate) use socket::*;
@@ -16,6 +23,18 @@ pub(crate) use translation::*;
 
 /// No reason has this number.
 const NONE: u32 = 0xff;
+
+/// A reason, or [`NONE`].
+#[inline(always)]
+fn done(word: u32) -> Result<(), Stop> {
+    Reason::new(black_box(word) as u8).map_or(Ok(()), |reason| Err(Stop(reason)))
+}
+
+/// The word of what [`done`] says.
+#[inline(always)]
+fn word_of(done: Result<(), Stop>) -> u32 {
+    done.map_or_else(|Stop(reason)| reason as u32, |()| NONE)
+}
 
 /// A subprogram for each IP version: `$step`, generic over it, is what they do, and `$call` calls the one of `F`.
 macro_rules! per_version {

@@ -36,7 +36,8 @@ fn range<'t, F: Family, P: Packet, T: Tables>(
     ip: &Ip<F::Addr>,
     transport: &Transport,
 ) -> Result<Option<&'t Listener>, Stop> {
-    let Some(vip) = F::vip(tables, ip.destination) else { return Ok(None) };
+    let vip = F::vip(tables, ip.destination).filter(|vip| vip.flags & vip_flags::SOURCE == 0);
+    let Some(vip) = vip else { return Ok(None) };
     addressed(packet, tables, link)?;
     let is_udp = parse::is_udp(ip.protocol);
     let wanted = if is_udp { vip_flags::RANGES_UDP } else { vip_flags::RANGES_TCP };

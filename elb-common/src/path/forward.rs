@@ -1,11 +1,13 @@
 //! The frame is rewritten for its backend and sent on its way.
 
+pub(super) mod fullnat;
 mod gue;
 mod ipip;
 mod l2;
 pub(super) mod nat;
 mod outer;
 
+use super::subprogram::Place;
 use super::{Family, Ip, Link, Outcome, Packet, Stop, Tables};
 use crate::backend::{Backend, mode};
 use crate::reason::Reason;
@@ -54,6 +56,9 @@ pub(super) fn packet<F: Family, P: Packet, T: Tables>(
             tables.translate_error::<F, P>(packet, id)?;
         }
         mode::NAT => nat::rewrite::<F, P>(packet, link, ip, backend)?,
+        mode::FULLNAT if F::BINDS => {
+            tables.translate_both(packet, Place::of(link, ip), id, hash)?;
+        }
         mode::IPIP_V4 => outer::prepend_v4::<F, P, _>(packet, link, &tunnel, ipip::in_v4::<F>)?,
         mode::IPIP_V6 => outer::prepend_v6::<F, P, _>(packet, link, &tunnel, ipip::in_v6::<F>)?,
         mode::GUE_V4 => outer::prepend_v4::<F, P, _>(packet, link, &tunnel, gue::in_v4::<F>)?,

@@ -11,6 +11,7 @@ use super::Tables;
 use crate::addr::{Be32, Be128, Mac};
 use crate::admission::{BackendState, GroupKeyV4, GroupKeyV6, ListenerState, Opened, connections};
 use crate::backend::Backend;
+use crate::binding::Binding;
 use crate::client::{Client, ClientKey};
 use crate::client_hop::{CLIENT_DEFAULTS, ClientHop};
 use crate::counter::{Answers, Counter, ListenerEvents};
@@ -20,7 +21,8 @@ use crate::flow::{Flow, FlowKeyV4, FlowKeyV6, Stage, Visit};
 use crate::fragment::Fragment;
 use crate::interface::{Interface, MacKey};
 use crate::listener::{
-    Listener, ListenerKeyV4, ListenerKeyV6, ListenerPool, RANGE_FIXED_BITS, RangeKey, Vip,
+    Listener, ListenerEndpoint, ListenerKeyV4, ListenerKeyV6, ListenerPool, RANGE_FIXED_BITS,
+    RangeKey, Vip,
 };
 use crate::pool::Pool;
 use crate::quic::ServerIdKey;
@@ -28,6 +30,7 @@ use crate::reason::Reason;
 use crate::reply::Reply;
 use crate::ring::Slot;
 use crate::room::{Claim, FlowTable};
+use crate::snat::Snat;
 use crate::sweep::{BackendCensus, ListenerCensus};
 use crate::vip_bits::VipBit;
 
@@ -62,6 +65,10 @@ pub struct Memory {
     pub replies_v4: HashMap<ListenerKeyV4, Reply>,
     /// `REPLIES_V6`.
     pub replies_v6: HashMap<ListenerKeyV6, Reply>,
+    /// `SNAT`.
+    pub snat: Option<Snat>,
+    /// `LISTENER_ENDPOINTS`.
+    pub endpoints: HashMap<u16, ListenerEndpoint>,
     /// `CLIENT_DEFAULTS`.
     pub client_defaults: [ClientHop; CLIENT_DEFAULTS as usize],
     /// `CLIENT_ROUTES_V4`: bits of the prefix, its address, the way.
@@ -135,6 +142,8 @@ pub struct Written {
     pub exceptions_v6: HashMap<FlowKeyV6, Exception>,
     /// `EXCEPTED`.
     pub excepted: HashMap<u16, u32>,
+    /// `BINDINGS_V4`, by number.
+    pub bindings: HashMap<u32, Binding>,
     /// `LISTENER_REPLIES`.
     pub listener_replies: HashMap<u16, Counter>,
     /// `LISTENER_ANSWERS`.

@@ -19,6 +19,7 @@ use super::question::Question;
 use super::wire::Tcp;
 use super::{Packet, Stop, Tables};
 use crate::addr::{Be16, Be32, Be128};
+use crate::binding::Owner;
 use crate::client::{ClientKey, Persistence};
 use crate::client_hop::ClientHop;
 use crate::exception::Exception;
@@ -96,6 +97,8 @@ pub trait Family {
     const HOP_WORD: usize;
     /// Whether a header has a checksum.
     const HAS_CHECKSUM: bool;
+    /// Whether members may see source addresses of ours.
+    const BINDS: bool;
     /// Protocol number of this version inside another IP header.
     const INNER_PROTOCOL: u8;
     /// Protocol number of its control messages.
@@ -177,6 +180,10 @@ pub trait Family {
         port: Be16,
         protocol: u8,
     ) -> Option<&Reply>;
+    /// Whose the binding of a client's flow is.
+    fn owner(client: Self::Addr, port: Be16, listener: u16) -> Owner;
+    /// The number of a port of a source address of ours; none: it is not.
+    fn source_number<T: Tables>(tables: &T, address: Self::Addr, port: Be16) -> Option<u32>;
     /// The flow as the member sees it.
     fn member_key(
         client: Self::Addr,

@@ -2,11 +2,14 @@
 //! clients, and get the virtual address back. No flow is looked for: the member's address, port and protocol
 //! say which listener it is.
 
+pub(super) mod bound;
+
 use super::ends::{Address, end};
 use super::translate::{self, Port, quote};
 use super::wire::Tcp;
 use super::{
-    Family, Ip, Link, Packet, Stop, Tables, Target, Transport, classify, exception, forward, parse,
+    Family, Ip, Link, Packet, Place, Stop, Tables, Target, Transport, classify, exception, forward,
+    parse,
 };
 use crate::addr::Be16;
 use crate::checksum;
@@ -46,12 +49,18 @@ pub(super) fn no_vip<F: Family, P: Packet, T: Tables>(
     if says & says::QUOTED != 0 {
         return tables.reply_error::<F, P>(packet);
     }
+    let ports: Ports = *packet.view(ip.payload).ok_or(Stop(Reason::Truncated))?;
+    if let Some(number) = F::source_number(tables, ip.destination, ports.destination) {
+        if ip.is_first_fragment() {
+            tables.note_fragment::<F, P>(packet, Target::bound(number), ip.fragment);
+        }
+        return tables.reply_bound(packet, Place::of(link, ip), number);
+    }
     let from_member = F::may_be_member(tables, ip.source);
     if !from_member || says & says::OPENS != 0 {
         passes::<F, P, T>(packet, tables, link, ip, from_member);
         return Err(Stop(Reason::NotVip).into());
     }
-    let ports: Ports = *packet.view(ip.payload).ok_or(Stop(Reason::Truncated))?;
     let back = Target::back(ports.source, ip.protocol);
     if ip.is_first_fragment() {
         tables.note_fragment::<F, P>(packet, back, ip.fragment);
@@ -150,6 +159,9 @@ pub(super) fn packet<F: Family, P: Packet, T: Tables>(
     if !is_from_member(packet, link, reply) {
         return Err(Stop::because(Reason::ReplyUnknown).into());
     }
+    if reply.flags & reply_flags::PROBES != 0 {
+        return probed::<F, P, T>(packet, tables, link, ip, reply);
+    }
     let is_over = reply.flags & reply_flags::ENDED != 0;
     const ASKED: u16 = reply_flags::SHARED | reply_flags::ENDED;
     if reply.flags & ASKED != 0 || tables.is_excepted(reply.backend) {
@@ -164,6 +176,21 @@ pub(super) fn packet<F: Family, P: Packet, T: Tables>(
         }
     }
     back::<F, P, T>(packet, tables, link, ip, &Known::of(reply))
+}
+
+/// An answer of a member whose answers to clients go to source addresses of ours: it is translated if it answers a probe.
+#[inline(always)]
+fn probed<F: Family, P: Packet, T: Tables>(
+    packet: &mut P,
+    tables: &T,
+    link: &Link,
+    ip: &Ip<F::Addr>,
+    reply: &Reply,
+) -> Result<Back, NotBack> {
+    if way::<F, T>(tables, ip.destination).is_ok_and(ClientHop::is_local) {
+        return back::<F, P, T>(packet, tables, link, ip, &Known::of(reply));
+    }
+    Err(Stop(Reason::NotVip).into())
 }
 
 /// What becomes of an answer on a connection that is over: its sender learns so where it is TCP.
@@ -247,7 +274,7 @@ fn back<F: Family, P: Packet, T: Tables>(
     ip: &Ip<F::Addr>,
     known: &Known<'_>,
 ) -> Result<Back, NotBack> {
-    let hop = way::<F, T>(tables, ip)?;
+    let hop = way::<F, T>(tables, ip.destination)?;
     if hop.is_local() && !tables.answers_probe::<F, P>(packet, link, ip) {
         return Err(Stop::because(Reason::NotVip).into());
     }
@@ -282,6 +309,9 @@ pub(super) fn error<F: Family, P: Packet, T: Tables>(
 ) -> Result<Back, NotBack> {
     let (quoted, quote) = quote::quoted::<F, P>(packet, link, ip)?;
     let ports: Ports = *packet.view(quote.payload as usize).ok_or(Stop(Reason::Truncated))?;
+    if let Some(number) = F::source_number(tables, quoted.source, ports.source) {
+        return tables.reply_bound(packet, Place::of(link, ip), number);
+    }
     let reply = F::reply(tables, quoted.destination, ports.destination, quoted.protocol)
         .filter(|reply| reply.flags & reply_flags::ENDED == 0)
         .ok_or(Stop(Reason::NotVip))?;
@@ -289,7 +319,7 @@ pub(super) fn error<F: Family, P: Packet, T: Tables>(
     if reply.ifindex != packet.ingress() {
         return Err(Stop(Reason::ReplyUnknown).into());
     }
-    let hop = way::<F, T>(tables, ip)?;
+    let hop = way::<F, T>(tables, ip.destination)?;
     let ports = Ports { source: ports.source, destination: reply.port };
     let key = F::asked_key(ip.destination, &reply.vip, ports, quoted.protocol);
     if hop.is_local() && F::probed(tables, &key).is_none() {
@@ -307,13 +337,10 @@ pub(super) fn error<F: Family, P: Packet, T: Tables>(
     sent(packet, tables, hop, (reply.listener, reply.backend))
 }
 
-/// The way to the receiver of a packet.
+/// The way to a client.
 #[inline(always)]
-fn way<'t, F: Family, T: Tables>(
-    tables: &'t T,
-    ip: &Ip<F::Addr>,
-) -> Result<&'t ClientHop, NotBack> {
-    let hop = F::client_hop(tables, ip.destination).filter(|hop| hop.kind != hop_kind::NONE);
+fn way<F: Family, T: Tables>(tables: &T, client: F::Addr) -> Result<&ClientHop, NotBack> {
+    let hop = F::client_hop(tables, client).filter(|hop| hop.kind != hop_kind::NONE);
     hop.ok_or_else(|| Stop::because(Reason::NoRoute).into())
 }
 

@@ -5,6 +5,7 @@
 use network_types::eth::EtherType;
 
 use super::answer::refuse::refusal;
+use super::bind::{self, Bearer};
 use super::control::{self, Quote};
 use super::reply::{self, Back, NotBack};
 use super::{
@@ -12,6 +13,7 @@ use super::{
 };
 use crate::interface::MacKey;
 use crate::reason::Reason;
+use crate::snat;
 
 /// What becomes of a control message that is not about a flow: why it is not forwarded. Of ARP, too,
 /// if `F` is IPv4.
@@ -282,6 +284,73 @@ pub fn translate_error<F: Family, P: Packet, T: Tables>(
     }
     let backend = tables.backend(backend).ok_or(Stop(Reason::UnknownBackend))?;
     forward::nat::error::<F, P>(packet, &link, &ip, backend)
+}
+
+/// The number of the binding of a packet's flow.
+#[inline(always)]
+pub fn bind<T: Tables>(tables: &T, bearer: Bearer) -> Result<u32, Stop> {
+    bind::number(tables, bearer)
+}
+
+/// A number, or a reason, as one word.
+#[inline(always)]
+pub fn pack_number(number: Result<u32, Stop>) -> u64 {
+    match number {
+        Ok(number) => u64::from(number) | IS_NUMBER,
+        Err(Stop(reason)) => reason as u64,
+    }
+}
+
+/// What is in such a word.
+#[inline(always)]
+pub fn unpack_number(word: u64) -> Result<u32, Stop> {
+    if word & IS_NUMBER != 0 {
+        return Ok(word as u32);
+    }
+    Err(Stop(Reason::new(word as u8).unwrap_or(Reason::NotOpen)))
+}
+
+const IS_NUMBER: u64 = 1 << 32;
+
+/// Translates a packet for a backend that sees the source address and port with this number.
+#[inline(always)]
+pub fn translate_both<P: Packet, T: Tables>(
+    packet: &mut P,
+    tables: &T,
+    place: Place,
+    backend: u16,
+    number: u32,
+) -> Result<(), Stop> {
+    let (link, ip) = place.headers::<V4, P>(packet)?;
+    let backend = tables.backend(backend).ok_or(Stop(Reason::UnknownBackend))?;
+    let snat = tables.snat().ok_or(Stop(Reason::NoSourcePort))?;
+    let source = (snat.address(number), snat::port(number));
+    if is_error::<V4, P>(packet, &link, &ip)? {
+        // Known already, but not to the verifier.
+        if !control::is_error::<V4, P>(packet, &link, &ip) {
+            return Err(Stop(Reason::OtherProtocol));
+        }
+        return forward::fullnat::error(packet, &link, &ip, backend, source);
+    }
+    forward::fullnat::rewrite(packet, &link, &ip, backend, source)
+}
+
+/// The answer of a member to the source address and port with this number is translated back.
+#[inline(always)]
+pub fn reply_bound<P: Packet, T: Tables>(
+    packet: &mut P,
+    tables: &T,
+    place: Place,
+    number: u32,
+) -> Result<Back, NotBack> {
+    let (link, ip) = place.headers::<V4, P>(packet)?;
+    if is_error::<V4, P>(packet, &link, &ip)? {
+        if !control::is_error::<V4, P>(packet, &link, &ip) {
+            return Err(Stop(Reason::OtherProtocol).into());
+        }
+        return reply::bound::error(packet, tables, &link, &ip, number);
+    }
+    reply::bound::packet(packet, tables, &link, &ip, number)
 }
 
 /// What became of an answer, as one word: without a listener, it was not translated back.

@@ -5,10 +5,12 @@ pub(super) mod quote;
 
 use bytemuck::{Pod, Zeroable};
 
-use super::wire::Udp;
-use super::{Packet, Stop, parse};
-use crate::addr::Be16;
+use super::ends::HOP;
+use super::wire::{Ipv4, Udp};
+use super::{Ip, Link, Packet, Stop, parse};
+use crate::addr::{Be16, Be32};
 use crate::checksum;
+use crate::flow::Ports;
 use crate::reason::Reason;
 
 /// What a port is replaced by.
@@ -57,6 +59,66 @@ pub(super) fn transport<const END: usize, P: Packet>(
         let segment: &mut Segment = packet.view_mut(offset).ok_or_else(truncated)?;
         segment.checksum = checksum::change(segment.checksum, by);
         segment.ports[END] = new;
+    }
+    Ok(())
+}
+
+/// Both ends that an IPv4 packet gets.
+pub(super) struct Ends {
+    /// Its sender.
+    pub(super) source: Be32,
+    /// Its receiver.
+    pub(super) destination: Be32,
+    /// Their ports; none: it shows none, or they stay.
+    pub(super) ports: Option<Ports>,
+}
+
+impl Ends {
+    /// What the addresses add to a sum that has those of `header`.
+    #[inline(always)]
+    fn by(&self, header: &Ipv4) -> u32 {
+        let away = |address: Be32| checksum::add_u32(!address.raw());
+        let new = |address: Be32| checksum::add_u32(address.raw());
+        away(header.source) + away(header.destination) + new(self.source) + new(self.destination)
+    }
+}
+
+/// What ports add to a sum that has the old ones.
+#[inline(always)]
+fn by_ports(old: Ports, new: Ports) -> u32 {
+    u32::from(!old.source.raw())
+        + u32::from(!old.destination.raw())
+        + u32::from(new.source.raw())
+        + u32::from(new.destination.raw())
+}
+
+/// Replaces both ends of the packet whose header is `ip`, which has a hop less; its time to live must be greater than one.
+#[inline(always)]
+pub(super) fn both<P: Packet>(
+    packet: &mut P,
+    link: &Link,
+    ip: &Ip<Be32>,
+    ends: &Ends,
+) -> Result<(), Stop> {
+    let truncated = || Stop::because(Reason::Truncated);
+    let header: &mut Ipv4 = packet.view_mut(link.end).ok_or_else(truncated)?;
+    let by = ends.by(header);
+    header.checksum = checksum::change(header.checksum, by + HOP);
+    header.ttl = header.ttl.wrapping_sub(1);
+    (header.source, header.destination) = (ends.source, ends.destination);
+    let Some(ports) = ends.ports else { return Ok(()) };
+    if parse::is_udp(ip.protocol) {
+        let datagram: &mut Datagram = packet.view_mut(ip.payload).ok_or_else(truncated)?;
+        let [source, destination] = datagram.ports;
+        let by = by + by_ports(Ports { source, destination }, ports);
+        datagram.checksum = checksum::change_udp(datagram.checksum, by);
+        datagram.ports = [ports.source, ports.destination];
+    } else {
+        let segment: &mut Segment = packet.view_mut(ip.payload).ok_or_else(truncated)?;
+        let [source, destination] = segment.ports;
+        let by = by + by_ports(Ports { source, destination }, ports);
+        segment.checksum = checksum::change(segment.checksum, by);
+        segment.ports = [ports.source, ports.destination];
     }
     Ok(())
 }

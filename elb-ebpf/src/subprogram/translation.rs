@@ -7,10 +7,9 @@ use aya_ebpf::programs::XdpContext;
 use elb_common::path::reply::{Back, NotBack};
 use elb_common::path::subprogram::{self, Place};
 use elb_common::path::{Family, Stop};
-use elb_common::reason::Reason;
 use elb_ebpf::packet::XdpPacket;
 
-use super::{NONE, per_version};
+use super::{done, per_version, word_of};
 use crate::handle::Maps;
 
 #[inline(always)]
@@ -91,18 +90,6 @@ fn both((backend, listener): (u16, u16)) -> u32 {
 #[inline(always)]
 const fn ids_in(word: u32) -> (u16, u16) {
     (word as u16, (word >> 16) as u16)
-}
-
-/// A reason, or [`NONE`].
-#[inline(always)]
-fn done(word: u32) -> Result<(), Stop> {
-    Reason::new(black_box(word) as u8).map_or(Ok(()), |reason| Err(Stop(reason)))
-}
-
-/// The word of what [`done`] says.
-#[inline(always)]
-fn word_of(done: Result<(), Stop>) -> u32 {
-    done.map_or_else(|Stop(reason)| reason as u32, |()| NONE)
 }
 
 per_version! {

@@ -1,18 +1,22 @@
 //! The same of translation.
 
 use elb_common::addr::{Be32, Be128};
+use elb_common::binding::{Binding, Course, Owner};
 use elb_common::client_hop::{ClientBit, ClientHop};
 use elb_common::exception::Exception;
 use elb_common::flow::{FlowKeyV4, FlowKeyV6};
 use elb_common::limits::EXCEPTION_LIFETIME;
-use elb_common::listener::{ListenerKeyV4, ListenerKeyV6};
+use elb_common::listener::{ListenerEndpoint, ListenerKeyV4, ListenerKeyV6};
+use elb_common::path::bind::Bearer;
 use elb_common::path::reply::{Back, NotBack};
 use elb_common::path::subprogram::Place;
 use elb_common::path::{Family, Ip, Link, Packet, Stop, Tables, Translations};
 use elb_common::reply::Reply;
+use elb_common::snat::{Snat, WAYS};
 use elb_common::vip_bits::VipBit;
 
 use super::Prefix;
+use crate::binding;
 use crate::handle::Maps;
 use crate::maps::*;
 use crate::shared::{count, note};
@@ -98,6 +102,69 @@ impl Translations for Maps<'_> {
             None
         };
         other.or_else(|| CLIENT_DEFAULTS.get(1))
+    }
+
+    #[inline(always)]
+    fn snat(&self) -> Option<&Snat> {
+        SNAT.get(0).filter(|snat| snat.addresses != 0)
+    }
+
+    #[inline(always)]
+    fn endpoint(&self, listener: u16) -> Option<&ListenerEndpoint> {
+        LISTENER_ENDPOINTS.get(u32::from(listener))
+    }
+
+    #[inline(always)]
+    fn binding(&self, number: u32) -> Option<Binding> {
+        place_of(number).map(binding::read)
+    }
+
+    #[inline(always)]
+    fn set_course(&self, number: u32, course: Course) {
+        if let Some(place) = place_of(number) {
+            binding::set_course(place, course);
+        }
+    }
+
+    #[inline(always)]
+    fn claim(&self, number: u32, owner: Owner, wanted: Binding) -> bool {
+        place_of(number).is_some_and(|place| binding::claim(place, owner, wanted))
+    }
+
+    #[inline(always)]
+    fn find_owner(&self, bucket: u32, owner: Owner) -> Option<u32> {
+        binding::find(BINDINGS_V4.get_ptr(bucket)?, owner)
+    }
+
+    #[inline(always)]
+    fn vacancy(&self, bucket: u32, now: u32) -> u32 {
+        subprogram::vacancy(bucket, now)
+    }
+
+    #[inline(always)]
+    fn bind(&self, bearer: Bearer) -> Result<u32, Stop> {
+        subprogram::bind(bearer)
+    }
+
+    #[inline(always)]
+    fn translate_both<P: Packet>(
+        &self,
+        _: &mut P,
+        place: Place,
+        backend: u16,
+        number: u32,
+    ) -> Result<(), Stop> {
+        subprogram::translate_both(self.context, place, backend, number)
+    }
+
+    #[inline(always)]
+    fn reply_bound<P: Packet>(
+        &self,
+        _: &mut P,
+        place: Place,
+        number: u32,
+    ) -> Result<Back, NotBack> {
+        subprogram::reply_bound(self.context, place, number)
     }
 
     #[inline(always)]
@@ -195,4 +262,12 @@ impl Translations for Maps<'_> {
 #[inline(always)]
 fn may_differ(bit: ClientBit) -> bool {
     CLIENT_ROUTE_BITS.get(bit.word()).is_some_and(|word| bit.is_in(*word))
+}
+
+/// Where the binding with this number lies.
+#[inline(always)]
+fn place_of(number: u32) -> Option<*mut Binding> {
+    let bucket = BINDINGS_V4.get_ptr_mut(number / WAYS)?;
+    // SAFETY: the remainder is less than the bindings of a bucket.
+    Some(unsafe { (&raw mut (*bucket)).cast::<Binding>().add((number % WAYS) as usize) })
 }

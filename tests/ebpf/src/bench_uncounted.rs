@@ -11,6 +11,7 @@ fn main() {}
 #[path = "../../../elb-ebpf/src"]
 #[allow(dead_code, reason = "parts of it are for its other programs")]
 mod elb {
+    pub(crate) mod binding;
     pub(crate) mod draft;
     pub(crate) mod handle;
     pub(crate) mod maps;
@@ -22,7 +23,7 @@ mod elb {
 
 // Where the sources of the program look for each other.
 #[cfg(target_arch = "bpf")]
-use elb::{draft, handle, shared, sockets, subprogram};
+use elb::{binding, draft, handle, shared, sockets, subprogram};
 
 /// The maps, without two of them.
 #[cfg(target_arch = "bpf")]

@@ -28,6 +28,8 @@ pub mod refusal {
     pub const MEMBER_LIMIT: u32 = 3;
     /// It is a member's answer on a connection that is over.
     pub const ENDED: u32 = 4;
+    /// It is of no connection that is open.
+    pub const NOT_OPEN: u32 = 5;
 
     /// What is counted where its sender was notified, or was not.
     #[inline(always)]
@@ -39,7 +41,8 @@ pub mod refusal {
             (CUT, false) => Reason::Cut,
             (MEMBER_LIMIT, true) => Reason::MemberLimitAnswered,
             (MEMBER_LIMIT, false) => Reason::MemberLimit,
-            (ENDED, true) => Reason::ResetTold,
+            (ENDED | NOT_OPEN, true) => Reason::ResetTold,
+            (NOT_OPEN, false) => Reason::NotOpen,
             // It passes, as it would without a record of its member.
             (ENDED, false) => Reason::NotVip,
             (_, true) => Reason::ClosedPortAnswered,

@@ -3,12 +3,14 @@
 use super::super::Translations;
 use super::{Memory, longest};
 use crate::addr::{Be32, Be128};
+use crate::binding::{Binding, Course, Owner};
 use crate::client_hop::ClientHop;
 use crate::exception::Exception;
 use crate::flow::{FlowKeyV4, FlowKeyV6};
 use crate::limits::EXCEPTION_LIFETIME;
-use crate::listener::{ListenerKeyV4, ListenerKeyV6};
+use crate::listener::{ListenerEndpoint, ListenerKeyV4, ListenerKeyV6};
 use crate::reply::Reply;
+use crate::snat::Snat;
 use crate::vip_bits::VipBit;
 
 impl Translations for Memory {
@@ -49,6 +51,29 @@ impl Translations for Memory {
     }
     fn client_hop_v6(&self, client: Be128) -> Option<&ClientHop> {
         longest(&self.client_routes_v6, &client).or(self.client_defaults.last())
+    }
+    fn snat(&self) -> Option<&Snat> {
+        self.snat.as_ref()
+    }
+    fn endpoint(&self, listener: u16) -> Option<&ListenerEndpoint> {
+        self.endpoints.get(&listener)
+    }
+    fn binding(&self, number: u32) -> Option<Binding> {
+        let snat = self.snat.filter(|snat| number >> 16 < snat.addresses)?;
+        debug_assert!(snat.holds(snat.address(number)));
+        Some(self.written.borrow().bindings.get(&number).copied().unwrap_or_default())
+    }
+    fn set_course(&self, number: u32, course: Course) {
+        self.written.borrow_mut().bindings.entry(number).or_default().course = course;
+    }
+    fn claim(&self, number: u32, owner: Owner, binding: Binding) -> bool {
+        let mut written = self.written.borrow_mut();
+        let place = written.bindings.entry(number).or_default();
+        let is_its = place.owner == owner;
+        if is_its {
+            *place = binding;
+        }
+        is_its
     }
     fn count_answer(&self, listener: u16, backend: u16, resets: bool) {
         let mut written = self.written.borrow_mut();

@@ -10,6 +10,7 @@ use super::{Family, Ip, Link, Transport, part};
 use crate::addr::{Be16, Be32, Be128};
 use crate::admission::GroupKeyV4;
 use crate::backend::OUTER_TTL;
+use crate::binding::Owner;
 use crate::client::{ClientKey, Persistence};
 use crate::client_hop::ClientHop;
 use crate::exception::Exception;
@@ -40,6 +41,7 @@ impl Family for V4 {
     /// Time to live, protocol, checksum.
     const HOP_WORD: usize = 2;
     const HAS_CHECKSUM: bool = true;
+    const BINDS: bool = true;
     const INNER_PROTOCOL: u8 = IpProto::Ipv4 as u8;
     const ICMP: u8 = IpProto::Icmp as u8;
     /// RFC 791 §3.1.
@@ -199,6 +201,16 @@ impl Family for V4 {
     #[inline(always)]
     fn reply<T: Tables>(tables: &T, address: Be32, port: Be16, protocol: u8) -> Option<&Reply> {
         tables.reply_v4(&ListenerKeyV4::new(address, port, protocol))
+    }
+
+    #[inline(always)]
+    fn owner(client: Be32, port: Be16, listener: u16) -> Owner {
+        Owner::new(client, port, listener)
+    }
+
+    #[inline(always)]
+    fn source_number<T: Tables>(tables: &T, address: Be32, port: Be16) -> Option<u32> {
+        tables.snat().filter(|snat| snat.holds(address)).map(|snat| snat.number(address, port))
     }
 
     #[inline(always)]

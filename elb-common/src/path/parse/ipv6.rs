@@ -10,6 +10,7 @@ use super::{Family, Ip, Link, Transport, extension, is_transport, part};
 use crate::addr::{Be16, Be128};
 use crate::admission::GroupKeyV6;
 use crate::backend::OUTER_TTL;
+use crate::binding::Owner;
 use crate::client::{ClientKey, Persistence};
 use crate::client_hop::ClientHop;
 use crate::exception::Exception;
@@ -33,6 +34,7 @@ impl Family for V6 {
     /// Payload length, next header, hop limit.
     const HOP_WORD: usize = 1;
     const HAS_CHECKSUM: bool = false;
+    const BINDS: bool = false;
     const INNER_PROTOCOL: u8 = IpProto::Ipv6 as u8;
     const ICMP: u8 = IpProto::Ipv6Icmp as u8;
     /// RFC 8200 §5.
@@ -166,6 +168,16 @@ impl Family for V6 {
     #[inline(always)]
     fn reply<T: Tables>(tables: &T, address: Be128, port: Be16, protocol: u8) -> Option<&Reply> {
         tables.reply_v6(&ListenerKeyV6::new(address, port, protocol))
+    }
+
+    #[inline(always)]
+    fn owner(_: Be128, _: Be16, _: u16) -> Owner {
+        Owner::default()
+    }
+
+    #[inline(always)]
+    fn source_number<T: Tables>(_: &T, _: Be128, _: Be16) -> Option<u32> {
+        None
     }
 
     #[inline(always)]

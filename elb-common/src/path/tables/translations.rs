@@ -1,17 +1,20 @@
 //! What the packet path asks where packets are translated.
 
 use super::super::answer::refuse::refusal;
+use super::super::bind::{self, Bearer};
 use super::super::reply::{Back, NotBack};
 use super::super::subprogram::{self, Place};
 use super::super::{Family, Ip, Link, Packet, Stop};
 use super::Tables;
 use crate::addr::{Be32, Be128};
+use crate::binding::{Binding, Course, Owner};
 use crate::client_hop::ClientHop;
 use crate::exception::Exception;
 use crate::flow::{FlowKeyV4, FlowKeyV6};
-use crate::listener::{ListenerKeyV4, ListenerKeyV6};
+use crate::listener::{ListenerEndpoint, ListenerKeyV4, ListenerKeyV6};
 use crate::reason::Reason;
 use crate::reply::Reply;
+use crate::snat::{Snat, WAYS};
 
 /// What the maps know of members whose packets are translated, and of their clients. The last methods are steps, as
 /// those of [`Tables`] are.
@@ -44,6 +47,63 @@ pub trait Translations: Sized {
     fn count_answer(&self, listener: u16, backend: u16, resets: bool);
     /// Counts an answer that was translated back.
     fn count_reply(&self, listener: u16, backend: u16, bytes: u64);
+
+    /// The source addresses, if there are any.
+    fn snat(&self) -> Option<&Snat>;
+    /// What clients know a listener by.
+    fn endpoint(&self, listener: u16) -> Option<&ListenerEndpoint>;
+    /// The binding with this number.
+    fn binding(&self, number: u32) -> Option<Binding>;
+    /// Writes what is known of a flow.
+    fn set_course(&self, number: u32, course: Course);
+    /// Replaces a binding, if it is still its owner's.
+    fn claim(&self, number: u32, owner: Owner, binding: Binding) -> bool;
+    /// Which one of a bucket's bindings is its owner's.
+    fn find_owner(&self, bucket: u32, owner: Owner) -> Option<u32> {
+        let is_its = |way: &u32| {
+            self.binding(bucket * WAYS + way).is_some_and(|binding| binding.owner == owner)
+        };
+        (0..WAYS).find(is_its)
+    }
+    /// What is vacant in a bucket, see [`bind::vacancy`].
+    fn vacancy(&self, bucket: u32, now: u32) -> u32 {
+        let at = |way| self.binding(bucket * WAYS + way).unwrap_or_default();
+        bind::vacancy(at, now)
+    }
+    /// The number of the binding of a packet's flow, see [`subprogram::bind`].
+    fn bind(&self, bearer: Bearer) -> Result<u32, Stop>
+    where
+        Self: Tables,
+    {
+        subprogram::bind(self, bearer)
+    }
+    /// Translates a packet for a backend that sees the source address and port with this number, see
+    /// [`subprogram::translate_both`].
+    fn translate_both<P: Packet>(
+        &self,
+        packet: &mut P,
+        place: Place,
+        backend: u16,
+        number: u32,
+    ) -> Result<(), Stop>
+    where
+        Self: Tables,
+    {
+        subprogram::translate_both::<P, Self>(packet, self, place, backend, number)
+    }
+    /// The answer of a member to the source address and port with this number is translated back, see
+    /// [`subprogram::reply_bound`].
+    fn reply_bound<P: Packet>(
+        &self,
+        packet: &mut P,
+        place: Place,
+        number: u32,
+    ) -> Result<Back, NotBack>
+    where
+        Self: Tables,
+    {
+        subprogram::reply_bound::<P, Self>(packet, self, place, number)
+    }
 
     /// The answer of a member is translated back, see [`subprogram::reply`].
     fn reply<F: Family, P: Packet>(

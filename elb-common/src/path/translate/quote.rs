@@ -5,12 +5,13 @@
 //! address changes; ICMPv6 covers its own addresses as well.
 
 use super::super::control::Quote;
-use super::super::ends::Address;
-use super::super::wire::{Icmp, IcmpError};
+use super::super::ends::{Address, end};
+use super::super::wire::{Icmp, IcmpError, Ipv4};
 use super::super::{Family, Ip, Link, Packet, Stop, parse};
-use super::Port;
-use crate::addr::Be16;
+use super::{Ends, Port};
+use crate::addr::{Be16, Be32};
 use crate::checksum;
+use crate::flow::Ports;
 use crate::reason::Reason;
 
 /// What becomes of an error.
@@ -52,6 +53,42 @@ pub(in super::super) fn translate<const INNER: usize, const OUTER: usize, F: Fam
     F::a_hop_less(packet, link.end)
 }
 
+/// Replaces both ends of the packet that an IPv4 error quotes; the error's own stay.
+#[inline(always)]
+pub(in super::super) fn both<P: Packet>(
+    packet: &mut P,
+    link: &Link,
+    ip: &Ip<Be32>,
+    quote: Quote,
+    ends: &Ends,
+) -> Result<(), Stop> {
+    let truncated = || Stop::because(Reason::Truncated);
+    let end = link.end + ip.length as usize;
+    let header: &mut Ipv4 =
+        packet.view_mut(ip.payload + size_of::<IcmpError>()).ok_or_else(truncated)?;
+    let by = ends.by(header);
+    header.checksum = checksum::change(header.checksum, by);
+    (header.source, header.destination) = (ends.source, ends.destination);
+    let Some(ports) = ends.ports else { return Ok(()) };
+    let old: Ports = *packet.view(quote.payload as usize).ok_or_else(truncated)?;
+    // The addresses count once, with the first end.
+    let source = Port { new: ports.source, by: by + changed(old.source, ports.source) };
+    let destination =
+        Port { new: ports.destination, by: changed(old.destination, ports.destination) };
+    let by = inner::<{ end::SOURCE }, P>(packet, quote, end, source).ok_or_else(truncated)?
+        + inner::<{ end::DESTINATION }, P>(packet, quote, end, destination)
+            .ok_or_else(truncated)?;
+    let icmp: &mut Icmp = packet.view_mut(ip.payload).ok_or_else(truncated)?;
+    icmp.checksum = checksum::change(icmp.checksum, u32::from(checksum::fold(by)));
+    Ok(())
+}
+
+/// What a port adds to a sum that has the old one.
+#[inline(always)]
+const fn changed(old: Be16, new: Be16) -> u32 {
+    (!old.raw()) as u32 + new.raw() as u32
+}
+
 /// Translates the port of a quoted packet, and its checksum if that is quoted. What this adds to the sum of the words
 /// that the error covers.
 #[inline(always)]
@@ -65,7 +102,7 @@ fn inner<const END: usize, P: Packet>(
     let ports: &mut [Be16; 2] = packet.view_mut(payload)?;
     let old = ports[END];
     ports[END] = new;
-    let changed = u32::from(!old.raw()) + u32::from(new.raw());
+    let changed = changed(old, new);
     let is_udp = parse::is_udp(protocol as u8);
     let place = payload + if is_udp { UDP_CHECKSUM } else { TCP_CHECKSUM };
     if place + size_of::<Be16>() > end {

@@ -3,13 +3,14 @@
 use crate::addr::{Be32, Be128, Mac};
 use crate::admission::{GroupKeyV4, GroupKeyV6};
 use crate::backend::Backend;
+use crate::binding::{Binding, Course, Owner};
 use crate::client::{Client, ClientKey};
 use crate::client_hop::ClientHop;
 use crate::exception::Exception;
 use crate::flow::{Flow, FlowKeyV4, FlowKeyV6, Stage};
 use crate::fragment::Fragment;
 use crate::interface::{Interface, MacKey};
-use crate::listener::{Listener, ListenerKeyV4, ListenerKeyV6, RangeKey, Vip};
+use crate::listener::{Listener, ListenerEndpoint, ListenerKeyV4, ListenerKeyV6, RangeKey, Vip};
 use crate::pool::Pool;
 use crate::quic::ServerIdKey;
 use crate::reason::Reason;
@@ -66,6 +67,12 @@ pub enum Asked<'t> {
     ExceptV4(FlowKeyV4, Exception),
     ExceptV6(FlowKeyV6, Exception),
     IsExcepted(u16, bool),
+    /// The binding of the flow, by its owner, and its number.
+    Bind(Owner, Result<u32, Reason>),
+    Binding(u32, Option<Binding>),
+    SetCourse(u32, Course),
+    Claim(u32, Binding, bool),
+    Endpoint(u16, Option<&'t ListenerEndpoint>),
     ClientHopV4(Be32, Option<&'t ClientHop>),
     ClientHopV6(Be128, Option<&'t ClientHop>),
     ProbedV4(FlowKeyV4, Option<u16>),

@@ -1,17 +1,20 @@
 //! The same of translation.
 
 use super::super::answer::refuse::refusal;
+use super::super::bind::Bearer;
 use super::super::reply::{Back, NotBack};
 use super::super::subprogram::{self, Place};
 use super::super::{Family, Ip, Link, Packet, Stop, Tables, Translations};
 use super::{Asked, Note, Witness};
 use crate::addr::{Be32, Be128};
+use crate::binding::{Binding, Course, Owner};
 use crate::client_hop::ClientHop;
 use crate::exception::Exception;
 use crate::flow::{FlowKeyV4, FlowKeyV6};
-use crate::listener::{ListenerKeyV4, ListenerKeyV6};
+use crate::listener::{ListenerEndpoint, ListenerKeyV4, ListenerKeyV6};
 use crate::reason::Reason;
 use crate::reply::Reply;
+use crate::snat::Snat;
 
 impl<'t, T: Tables, N: Note<'t>> Translations for Witness<'t, '_, T, N> {
     #[inline(always)]
@@ -63,6 +66,70 @@ impl<'t, T: Tables, N: Note<'t>> Translations for Witness<'t, '_, T, N> {
     #[inline(always)]
     fn client_hop_v6(&self, client: Be128) -> Option<&ClientHop> {
         self.noted(self.tables.client_hop_v6(client), |hop| Asked::ClientHopV6(client, hop))
+    }
+    #[inline(always)]
+    fn snat(&self) -> Option<&Snat> {
+        self.tables.snat()
+    }
+    #[inline(always)]
+    fn endpoint(&self, listener: u16) -> Option<&ListenerEndpoint> {
+        self.noted(self.tables.endpoint(listener), |known| Asked::Endpoint(listener, known))
+    }
+    #[inline(always)]
+    fn binding(&self, number: u32) -> Option<Binding> {
+        self.noted(self.tables.binding(number), |found| Asked::Binding(number, found))
+    }
+    #[inline(always)]
+    fn set_course(&self, number: u32, course: Course) {
+        self.tables.set_course(number, course);
+        self.note.note(Asked::SetCourse(number, course));
+    }
+    #[inline(always)]
+    fn claim(&self, number: u32, owner: Owner, binding: Binding) -> bool {
+        let is_its = self.tables.claim(number, owner, binding);
+        self.noted(is_its, |is_its| Asked::Claim(number, binding, is_its))
+    }
+    #[inline(always)]
+    fn find_owner(&self, bucket: u32, owner: Owner) -> Option<u32> {
+        self.tables.find_owner(bucket, owner)
+    }
+    #[inline(always)]
+    fn vacancy(&self, bucket: u32, now: u32) -> u32 {
+        self.tables.vacancy(bucket, now)
+    }
+    #[inline(always)]
+    fn bind(&self, bearer: Bearer) -> Result<u32, Stop> {
+        let found =
+            if N::SUBPROGRAMS { subprogram::bind(self, bearer) } else { self.tables.bind(bearer) };
+        self.note.note(Asked::Bind(bearer.owner, found.map_err(|Stop(reason)| reason)));
+        found
+    }
+    #[inline(always)]
+    fn translate_both<P: Packet>(
+        &self,
+        packet: &mut P,
+        place: Place,
+        backend: u16,
+        number: u32,
+    ) -> Result<(), Stop> {
+        if N::SUBPROGRAMS {
+            subprogram::translate_both::<P, Self>(packet, self, place, backend, number)
+        } else {
+            self.tables.translate_both(packet, place, backend, number)
+        }
+    }
+    #[inline(always)]
+    fn reply_bound<P: Packet>(
+        &self,
+        packet: &mut P,
+        place: Place,
+        number: u32,
+    ) -> Result<Back, NotBack> {
+        if N::SUBPROGRAMS {
+            subprogram::reply_bound::<P, Self>(packet, self, place, number)
+        } else {
+            self.tables.reply_bound(packet, place, number)
+        }
     }
     #[inline(always)]
     fn reply<F: Family, P: Packet>(

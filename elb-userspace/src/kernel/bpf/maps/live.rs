@@ -16,7 +16,9 @@ use elb_common::client_hop::ClientHop;
 use elb_common::flow::{Flow, FlowKeyV4, FlowKeyV6, Stage, Visit};
 use elb_common::fragment::Fragment;
 use elb_common::interface::{Interface, MacKey};
-use elb_common::listener::{Listener, ListenerKeyV4, ListenerKeyV6, RangeKey, Vip};
+use elb_common::listener::{
+    Listener, ListenerEndpoint, ListenerKeyV4, ListenerKeyV6, RangeKey, Vip,
+};
 use elb_common::names;
 use elb_common::path::{Memory, Tables, Written};
 use elb_common::pool::Pool;
@@ -25,6 +27,7 @@ use elb_common::reason::Reason;
 use elb_common::reply::Reply;
 use elb_common::ring::Slot;
 use elb_common::room::Claim;
+use elb_common::snat::Snat;
 use elb_common::vip_bits::VipBit;
 
 use super::super::clock::coarse_seconds;
@@ -43,6 +46,8 @@ pub struct Live<'m> {
     backends: Kept<Backend>,
     replies: Kept<Reply>,
     hops: Kept<ClientHop>,
+    snat: Kept<Snat>,
+    endpoints: Kept<ListenerEndpoint>,
     failed: RefCell<Option<MapError>>,
 }
 
@@ -56,6 +61,8 @@ impl<'m> Live<'m> {
             backends: Kept::default(),
             replies: Kept::default(),
             hops: Kept::default(),
+            snat: Kept::default(),
+            endpoints: Kept::default(),
             failed: RefCell::default(),
         }
     }

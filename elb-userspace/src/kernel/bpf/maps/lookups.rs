@@ -6,16 +6,18 @@ use std::path::Path;
 use aya::maps::lpm_trie::{Key, LpmTrie};
 use aya::maps::{Array, HashMap, Map, MapData};
 use elb_common::admission::{BackendState, GroupKeyV4, GroupKeyV6, ListenerState};
+use elb_common::binding::Bucket;
 use elb_common::client::{Client, ClientKey};
 use elb_common::client_hop::ClientHop;
 use elb_common::exception::Exception;
 use elb_common::flow::{Flow, FlowKeyV4, FlowKeyV6};
-use elb_common::listener::{Listener, ListenerKeyV4, ListenerKeyV6, RangeKey};
+use elb_common::listener::{Listener, ListenerEndpoint, ListenerKeyV4, ListenerKeyV6, RangeKey};
 use elb_common::names;
 use elb_common::pool::PoolState;
 use elb_common::quic::ServerIdKey;
 use elb_common::reply::Reply;
 use elb_common::room::FlowTable;
+use elb_common::snat::Snat;
 
 use super::{MapError, Record, at};
 
@@ -41,6 +43,9 @@ pub(super) struct Lookups {
     pub(super) exceptions_v4: HashMap<MapData, Record<FlowKeyV4>, Record<Exception>>,
     pub(super) exceptions_v6: HashMap<MapData, Record<FlowKeyV6>, Record<Exception>>,
     pub(super) excepted: Array<MapData, u32>,
+    pub(super) snat: Array<MapData, Record<Snat>>,
+    pub(super) bindings_v4: Array<MapData, Record<Bucket>>,
+    pub(super) endpoints: Array<MapData, Record<ListenerEndpoint>>,
     pub(super) client_defaults: Array<MapData, Record<ClientHop>>,
     pub(super) client_routes_v4: LpmTrie<MapData, Record<u32>, Record<ClientHop>>,
     pub(super) client_routes_v6: LpmTrie<MapData, Record<[u64; 2]>, Record<ClientHop>>,
@@ -70,6 +75,9 @@ impl Lookups {
             exceptions_v4: open(directory, names::EXCEPTIONS_V4, Map::LruHashMap)?,
             exceptions_v6: open(directory, names::EXCEPTIONS_V6, Map::LruHashMap)?,
             excepted: open(directory, names::EXCEPTED, Map::Array)?,
+            snat: open(directory, names::SNAT, Map::Array)?,
+            bindings_v4: open(directory, names::BINDINGS_V4, Map::Array)?,
+            endpoints: open(directory, names::LISTENER_ENDPOINTS, Map::Array)?,
             client_defaults: open(directory, names::CLIENT_DEFAULTS, Map::Array)?,
             client_routes_v4: open(directory, names::CLIENT_ROUTES_V4, Map::LpmTrie)?,
             client_routes_v6: open(directory, names::CLIENT_ROUTES_V6, Map::LpmTrie)?,

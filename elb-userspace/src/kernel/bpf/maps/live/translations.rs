@@ -2,13 +2,15 @@
 
 use aya::maps::lpm_trie::Key;
 use elb_common::addr::{Be32, Be128};
+use elb_common::binding::{Binding, Course, Owner};
 use elb_common::client_hop::ClientHop;
 use elb_common::exception::Exception;
 use elb_common::flow::{FlowKeyV4, FlowKeyV6};
-use elb_common::listener::{ListenerKeyV4, ListenerKeyV6};
+use elb_common::listener::{ListenerEndpoint, ListenerKeyV4, ListenerKeyV6};
 use elb_common::names;
 use elb_common::path::Translations;
 use elb_common::reply::Reply;
+use elb_common::snat::{Snat, WAYS};
 use elb_common::vip_bits::VipBit;
 
 use super::super::Record;
@@ -68,6 +70,26 @@ impl Translations for Live<'_> {
         let found = self.maps.lookups.client_routes_v6.get(&key, 0);
         let other = self.read(names::CLIENT_ROUTES_V6, found);
         other.map(|found| self.hops.keep(found.0)).or_else(|| self.client_default(1))
+    }
+    fn snat(&self) -> Option<&Snat> {
+        let found = self.read(names::SNAT, self.maps.lookups.snat.get(&0, 0))?.0;
+        (found.addresses != 0).then(|| self.snat.keep(found))
+    }
+    fn endpoint(&self, listener: u16) -> Option<&ListenerEndpoint> {
+        let found = self.maps.lookups.endpoints.get(&u32::from(listener), 0);
+        self.read(names::LISTENER_ENDPOINTS, found).map(|found| self.endpoints.keep(found.0))
+    }
+    fn binding(&self, number: u32) -> Option<Binding> {
+        let found = self.maps.lookups.bindings_v4.get(&(number / WAYS), 0);
+        let found = self.read(names::BINDINGS_V4, found)?.0[(number % WAYS) as usize];
+        self.bring(|written| &mut written.bindings, number, Some(found));
+        self.scratch.written.borrow().bindings.get(&number).copied()
+    }
+    fn set_course(&self, number: u32, course: Course) {
+        self.scratch.set_course(number, course);
+    }
+    fn claim(&self, number: u32, owner: Owner, binding: Binding) -> bool {
+        self.scratch.claim(number, owner, binding)
     }
     fn count_answer(&self, listener: u16, backend: u16, resets: bool) {
         self.scratch.count_answer(listener, backend, resets);
