@@ -134,11 +134,11 @@ fn ip<F: Family, P: Packet, T: Tables>(
             let says = reply::says(&transport);
             let back = tables.no_vip::<F, P>(packet, link, &ip, says);
             return reply::leaves::<F, P, T>(packet, tables, back, received);
+        } else if let Some(number) = source_number::<F, P, T>(packet, tables, link, &transport) {
+            Target::bound(number)
         } else if transport.is_quoted() {
             let back = tables.reply_error::<F, P>(packet);
             return reply::leaves::<F, P, T>(packet, tables, back, received);
-        } else if let Some(number) = source_number::<F, P, T>(packet, tables, link, &transport) {
-            Target::bound(number)
         } else {
             let from_member = reply::may_be::<F, P, T>(packet, tables, link);
             // A SYN opens the member's own connection to someone else.

@@ -46,15 +46,17 @@ pub(super) fn no_vip<F: Family, P: Packet, T: Tables>(
     ip: &Ip<F::Addr>,
     says: u32,
 ) -> Result<Back, NotBack> {
-    if says & says::QUOTED != 0 {
-        return tables.reply_error::<F, P>(packet);
-    }
+    let is_quoted = says & says::QUOTED != 0;
+    // Of an error, these are no ports: what it quotes has them.
     let ports: Ports = *packet.view(ip.payload).ok_or(Stop(Reason::Truncated))?;
     if let Some(number) = F::source_number(tables, ip.destination, ports.destination) {
         if ip.is_first_fragment() {
             tables.note_fragment::<F, P>(packet, Target::bound(number), ip.fragment);
         }
         return tables.reply_bound(packet, Place::of(link, ip), number);
+    }
+    if is_quoted {
+        return tables.reply_error::<F, P>(packet);
     }
     let from_member = F::may_be_member(tables, ip.source);
     if !from_member || says & says::OPENS != 0 {
@@ -309,9 +311,6 @@ pub(super) fn error<F: Family, P: Packet, T: Tables>(
 ) -> Result<Back, NotBack> {
     let (quoted, quote) = quote::quoted::<F, P>(packet, link, ip)?;
     let ports: Ports = *packet.view(quote.payload as usize).ok_or(Stop(Reason::Truncated))?;
-    if let Some(number) = F::source_number(tables, quoted.source, ports.source) {
-        return tables.reply_bound(packet, Place::of(link, ip), number);
-    }
     let reply = F::reply(tables, quoted.destination, ports.destination, quoted.protocol)
         .filter(|reply| reply.flags & reply_flags::ENDED == 0)
         .ok_or(Stop(Reason::NotVip))?;

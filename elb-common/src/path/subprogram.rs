@@ -348,7 +348,7 @@ pub fn reply_bound<P: Packet, T: Tables>(
         if !control::is_error::<V4, P>(packet, &link, &ip) {
             return Err(Stop(Reason::OtherProtocol).into());
         }
-        return reply::bound::error(packet, tables, &link, &ip, number);
+        return reply::bound::error(packet, tables, &link, &ip);
     }
     reply::bound::packet(packet, tables, &link, &ip, number)
 }

@@ -2,7 +2,7 @@
 
 use super::super::translate::{self, Ends, quote};
 use super::super::wire::Tcp;
-use super::super::{Ip, Link, Packet, Stop, Tables, V4, classify, parse};
+use super::super::{Family, Ip, Link, Packet, Stop, Tables, V4, classify, parse};
 use super::{Back, NotBack, address, over, sent, verdict, way};
 use crate::addr::{Be16, Be32};
 use crate::backend::Backend;
@@ -112,10 +112,11 @@ pub(in super::super) fn error<P: Packet, T: Tables>(
     tables: &T,
     link: &Link,
     ip: &Ip<Be32>,
-    number: u32,
 ) -> Result<Back, NotBack> {
     let (quoted, quote) = quote::quoted::<V4, P>(packet, link, ip)?;
     let ports: Ports = *packet.view(quote.payload as usize).ok_or(Stop(Reason::Truncated))?;
+    let number = V4::source_number(tables, quoted.source, ports.source);
+    let number = number.ok_or(Stop(Reason::NotVip))?;
     let bound = bound(tables, number, quoted.destination, Some(ports.destination))?;
     classify::addressed(packet, tables, link)?;
     if bound.binding.course.is_over(tables.now()) {
