@@ -175,7 +175,7 @@ reasons! {
         "the client uses one port for connections to two listeners that share the member's endpoint, so that the member could not tell them apart"
         "nothing: the client's next connection has another port; if it happens often, give the listeners members with ports of their own";
     46 ResetTold "reset_told" Answered
-        "the connection is over: the drain of its member has ended, the member or its listener was taken away, or (fullnat) it was idle for longer than idle_timeout; who sent the packet was sent a reset"
+        "the connection is over: the drain of its member has ended, the member or its listener was taken away, or (fullnat) it was idle for longer than idle_timeout; who sent the packet was notified"
         "nothing, if that was meant; a member that is not to be cut off needs a longer connection_drain, or none; a connection that is silent for long needs a longer idle_timeout, or keepalives";
     47 NotOpen "not_open" Dropped
         "the packet is of no connection that is open through this host (fullnat), and its sender cannot be sent a reset, or too many senders were in this second"

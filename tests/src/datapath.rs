@@ -10,7 +10,7 @@ use elb_common::interface::LinkMac;
 use elb_common::path::Memory;
 use elb_common::ring::{CHUNK, Chunk};
 use elb_common::vip_bits::VipBit;
-use elb_common::{limits, names};
+use elb_common::{limits, names, snat};
 
 use crate::environment::bpf_dir;
 use crate::record::{Record, array, hash, per_cpu};
@@ -46,6 +46,7 @@ pub fn load_from(object: &str, name: &str, memory: &Memory, flows: u32) -> Resul
         .map_max_entries(names::OPENINGS_V6, flows.div_ceil(limits::FLOWS_PER_OPENING))
         .map_max_entries(names::CLIENT_OPENINGS, CLIENTS)
         .map_max_entries(names::CLIENTS, CLIENTS)
+        .map_max_entries(names::BINDINGS_V4, bindings(memory))
         .map_max_entries(names::FLOWS_V4, flows)
         .map_max_entries(names::FLOWS_V6, flows)
         .load_file(&path)
@@ -59,6 +60,11 @@ pub fn load_from(object: &str, name: &str, memory: &Memory, flows: u32) -> Resul
         tables.set(index, Record(table), 0)?;
     }
     Ok(object)
+}
+
+/// How many buckets there are: at least one, since a map has at least one element.
+fn bindings(memory: &Memory) -> u32 {
+    memory.snat.map_or(1, |snat| snat.addresses * snat::BUCKETS)
 }
 
 /// Writes the maps that an agent writes; what they hold beyond `memory` stays.
@@ -131,6 +137,12 @@ fn replies(object: &mut Ebpf, memory: &Memory) -> Result<()> {
     let v6 = memory.replies_v6.keys().map(|key| VipBit::v6(key.address()));
     for bit in v4.chain(v6) {
         set_bit(object, names::MEMBER_BITS, bit.word(), bit.mask())?;
+    }
+    if let Some(snat) = memory.snat {
+        array(object, names::SNAT)?.set(0, Record(snat), 0)?;
+    }
+    for (id, endpoint) in &memory.endpoints {
+        array(object, names::LISTENER_ENDPOINTS)?.set(u32::from(*id), Record(*endpoint), 0)?;
     }
     for (index, hop) in (0..).zip(memory.client_defaults) {
         array(object, names::CLIENT_DEFAULTS)?.set(index, Record(hop), 0)?;

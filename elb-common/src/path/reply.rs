@@ -4,6 +4,7 @@
 
 pub(super) mod bound;
 
+use super::answer::refuse::refusal;
 use super::ends::{Address, end};
 use super::translate::{self, Port, quote};
 use super::wire::Tcp;
@@ -116,6 +117,18 @@ pub struct NotBack {
     pub mtu: u16,
 }
 
+impl NotBack {
+    /// As what its sender is refused, if it is notified at all.
+    #[inline(always)]
+    pub(super) const fn refusal(&self) -> Option<u32> {
+        match self.reason {
+            Reason::ResetTold => Some(refusal::ENDED),
+            Reason::NotOpen => Some(refusal::NOT_OPEN),
+            _ => None,
+        }
+    }
+}
+
 impl From<Stop> for NotBack {
     #[inline(always)]
     fn from(Stop(reason): Stop) -> Self {
@@ -137,7 +150,7 @@ pub(super) fn leaves<F: Family, P: Packet, T: Tables>(
             tables.count_reply(listener, backend, received);
             Ok(ifindex)
         }
-        Err(NotBack { reason, mtu: 0 }) if reason as u8 != Reason::ResetTold as u8 => {
+        Err(not_back @ NotBack { reason, mtu: 0 }) if not_back.refusal().is_none() => {
             Err(Stop(reason))
         }
         Err(not_back) => Err(Stop(tables.turned_back::<F, P>(packet, not_back))),

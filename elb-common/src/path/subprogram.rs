@@ -321,11 +321,12 @@ pub fn translate_both<P: Packet, T: Tables>(
     backend: u16,
     number: u32,
 ) -> Result<(), Stop> {
-    let (link, ip) = place.headers::<V4, P>(packet)?;
+    let (link, mut ip) = place.headers::<V4, P>(packet)?;
     let backend = tables.backend(backend).ok_or(Stop(Reason::UnknownBackend))?;
     let snat = tables.snat().ok_or(Stop(Reason::NoSourcePort))?;
     let source = (snat.address(number), snat::port(number));
     if is_error::<V4, P>(packet, &link, &ip)? {
+        ip.protocol = V4::ICMP;
         // Known already, but not to the verifier.
         if !control::is_error::<V4, P>(packet, &link, &ip) {
             return Err(Stop(Reason::OtherProtocol));
@@ -343,8 +344,9 @@ pub fn reply_bound<P: Packet, T: Tables>(
     place: Place,
     number: u32,
 ) -> Result<Back, NotBack> {
-    let (link, ip) = place.headers::<V4, P>(packet)?;
+    let (link, mut ip) = place.headers::<V4, P>(packet)?;
     if is_error::<V4, P>(packet, &link, &ip)? {
+        ip.protocol = V4::ICMP;
         if !control::is_error::<V4, P>(packet, &link, &ip) {
             return Err(Stop(Reason::OtherProtocol).into());
         }

@@ -19,6 +19,7 @@ mod world;
 
 mod admission;
 mod answers;
+mod binding;
 mod budget;
 mod connections;
 mod cutting;

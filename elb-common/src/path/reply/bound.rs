@@ -3,7 +3,7 @@
 use super::super::translate::{self, Ends, quote};
 use super::super::wire::Tcp;
 use super::super::{Family, Ip, Link, Packet, Stop, Tables, V4, classify, parse};
-use super::{Back, NotBack, address, over, sent, verdict, way};
+use super::{Back, NotBack, address, sent, verdict, way};
 use crate::addr::{Be16, Be32};
 use crate::backend::Backend;
 use crate::binding::{Binding, says};
@@ -31,7 +31,7 @@ impl Bound<'_> {
 }
 
 /// What the port with this number is bound to, if that is a flow at this member: another host's packets are no
-/// answers. No port: a later fragment shows none.
+/// answers. No port: a later fragment shows none. What is refused here was for an address that is ours alone.
 #[inline(always)]
 fn bound<T: Tables>(
     tables: &T,
@@ -39,7 +39,7 @@ fn bound<T: Tables>(
     member: Be32,
     port: Option<Be16>,
 ) -> Result<Bound<'_>, Stop> {
-    let unknown = || Stop(Reason::ReplyUnknown);
+    let unknown = || Stop(Reason::NotOpen);
     let binding =
         tables.binding(number).filter(|binding| binding.owner.is_one()).ok_or_else(unknown)?;
     let backend = tables.backend(binding.course.backend()).ok_or_else(unknown)?;
@@ -70,7 +70,7 @@ pub(in super::super) fn packet<P: Packet, T: Tables>(
     let bound = bound(tables, number, ip.source, port)?;
     let (course, now) = (bound.binding.course, tables.now());
     if course.is_over(now) || !bound.backend.serves_established() {
-        return Err(over(ip));
+        return Err(Stop(Reason::NotOpen).into());
     }
     let hop = way::<V4, T>(tables, bound.binding.owner.client())?;
     if hop.is_local() {
@@ -120,7 +120,7 @@ pub(in super::super) fn error<P: Packet, T: Tables>(
     let bound = bound(tables, number, quoted.destination, Some(ports.destination))?;
     classify::addressed(packet, tables, link)?;
     if bound.binding.course.is_over(tables.now()) {
-        return Err(Stop(Reason::ReplyUnknown).into());
+        return Err(Stop(Reason::NotOpen).into());
     }
     let hop = way::<V4, T>(tables, bound.binding.owner.client())?;
     if hop.is_local() {

@@ -1,6 +1,5 @@
 //! What the packet path asks where packets are translated.
 
-use super::super::answer::refuse::refusal;
 use super::super::bind::{self, Bearer};
 use super::super::reply::{Back, NotBack};
 use super::super::subprogram::{self, Place};
@@ -200,12 +199,10 @@ pub trait Translations: Sized {
     where
         Self: Tables,
     {
-        match not_back {
-            NotBack { reason: Reason::ResetTold, .. } => {
-                self.refuse::<F, P>(packet, refusal::ENDED)
-            }
-            NotBack { reason, mtu: 0 } => reason,
-            NotBack { mtu, .. } => self.too_big::<F, P>(packet, mtu),
+        match (not_back.refusal(), not_back) {
+            (Some(refusal), _) => self.refuse::<F, P>(packet, refusal),
+            (None, NotBack { reason, mtu: 0 }) => reason,
+            (None, NotBack { mtu, .. }) => self.too_big::<F, P>(packet, mtu),
         }
     }
     /// Whether an answer to this host answers a probe, see [`subprogram::answers_probe`].

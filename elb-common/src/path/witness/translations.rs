@@ -1,6 +1,5 @@
 //! The same of translation.
 
-use super::super::answer::refuse::refusal;
 use super::super::bind::Bearer;
 use super::super::reply::{Back, NotBack};
 use super::super::subprogram::{self, Place};
@@ -186,12 +185,10 @@ impl<'t, T: Tables, N: Note<'t>> Translations for Witness<'t, '_, T, N> {
     #[inline(always)]
     fn turned_back<F: Family, P: Packet>(&self, packet: &mut P, not_back: NotBack) -> Reason {
         if N::SUBPROGRAMS {
-            match not_back {
-                NotBack { reason: Reason::ResetTold, .. } => {
-                    subprogram::refuse::<F, P, Self>(packet, self, refusal::ENDED)
-                }
-                NotBack { reason, mtu: 0 } => reason,
-                NotBack { mtu, .. } => subprogram::too_big::<F, P, Self>(packet, self, mtu),
+            match (not_back.refusal(), not_back) {
+                (Some(refusal), _) => subprogram::refuse::<F, P, Self>(packet, self, refusal),
+                (None, NotBack { reason, mtu: 0 }) => reason,
+                (None, NotBack { mtu, .. }) => subprogram::too_big::<F, P, Self>(packet, self, mtu),
             }
         } else {
             self.tables.turned_back::<F, P>(packet, not_back)
