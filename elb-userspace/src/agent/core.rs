@@ -105,6 +105,7 @@ impl Core {
         };
         let mut reconciler = Reconciler::new(assignments, parts.owners, room, encap_source);
         reconciler.remember_replies(&parts.observed.replies, coarse_seconds());
+        reconciler.remember_source_addresses(parts.observed.snat);
         let mut core = Self {
             config: parts.config,
             file: LoadedFile {

@@ -1,6 +1,7 @@
 //! Bringing the maps in step with what is known.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{BuildHasher as _, RandomState};
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -268,6 +269,11 @@ impl ReconcileInput for View<'_> {
 
     fn client_hops(&self) -> Arc<ClientHops> {
         self.clients.clone()
+    }
+
+    fn secret(&self) -> u64 {
+        // Keyed by the kernel's random numbers.
+        RandomState::new().hash_one(self.now())
     }
 
     fn now(&self) -> u32 {

@@ -290,7 +290,7 @@ fn address(pool: &Pool, backend: &Backend) -> Option<IpAddr> {
     match backend.mode {
         mode::IPIP_V4 | mode::GUE_V4 => Some(v4),
         mode::IPIP_V6 | mode::GUE_V6 => Some(bytes.into()),
-        mode::L2 | mode::NAT if pool.forwarding.keeps_version() => {
+        mode::L2 | mode::NAT | mode::FULLNAT if pool.forwarding.keeps_version() => {
             let is_v4 = pool.members.first().is_none_or(|member| member.address.is_ipv4());
             Some(if is_v4 { v4 } else { bytes.into() })
         }

@@ -249,7 +249,7 @@ impl Core {
     fn take_over(&mut self, config: Config, now: Now, program: Program) -> Option<Tracer> {
         self.file.problems.clear();
         self.file.is_wrong = false;
-        let tracer = self.resize(&config.agent, config.model.pools(), program);
+        let tracer = self.resize(&config.agent, &config.model, program);
         self.take_interfaces(&config.agent);
         self.config.agent.allow_empty = config.agent.allow_empty;
         // It is in the checks of the model.

@@ -9,7 +9,7 @@ use super::state::sweep::Tracking;
 use crate::kernel::bpf::{
     Capacity, Carry, FlowLogMaps, LoadedObject, Maps, Program, Sweeper, Tracer,
 };
-use crate::model::Pool;
+use crate::model::Model;
 use crate::source::file::AgentSettings;
 
 impl Core {
@@ -19,10 +19,10 @@ impl Core {
     pub(super) fn resize(
         &mut self,
         settings: &AgentSettings,
-        pools: &[Pool],
+        model: &Model,
         program: Program,
     ) -> Option<Tracer> {
-        let wanted = Capacity::of(settings, pools);
+        let wanted = Capacity::of(settings, model);
         if wanted == self.serving.maps.capacity {
             self.take_sizes(settings);
             return None;
@@ -33,7 +33,7 @@ impl Core {
                 tracer
             }
             Err(error) => {
-                let what = format!("the sizes in [agent] stay as they were: {error:#}");
+                let what = format!("the sizes of the maps stay as they were: {error:#}");
                 tracing::error!("{what}");
                 self.file.problems.push(what);
                 None

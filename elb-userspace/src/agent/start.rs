@@ -126,7 +126,7 @@ async fn take_over(
 ) -> Result<Begun> {
     // The maps take descriptors, too.
     let most_probes = descriptors::most_probes();
-    let wanted = Capacity::of(&config.agent, config.model.pools());
+    let wanted = Capacity::of(&config.agent, &config.model);
     let mut carry = Carry::plan(&config.agent.pin_dir, wanted)?;
     carry.kept.iter().for_each(|kept| tracing::error!("{kept}"));
     problems.append(&mut carry.kept);

@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 
 use elb_common::addr::Be128;
-use elb_common::backend::{backend_flags, mode};
+use elb_common::backend::{Backend, backend_flags, mode};
 use elb_common::reply::{Reply, reply_flags};
 
 use super::core::Core;
@@ -73,7 +73,8 @@ fn translated(
     spec: &ProbeSpec,
     target: SocketAddr,
 ) -> Result<SocketAddr, NoVipPath> {
-    let Some(record) = observed.backends.get(&backend).filter(|one| one.mode == mode::NAT) else {
+    let is_translated = |one: &&Backend| [mode::NAT, mode::FULLNAT].contains(&one.mode);
+    let Some(record) = observed.backends.get(&backend).filter(is_translated) else {
         return Ok(target);
     };
     let port = record.translation().port.get();

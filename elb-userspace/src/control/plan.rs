@@ -6,14 +6,19 @@ mod command;
 mod image;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 
 use elb_common::backend::Backend;
-use elb_common::listener::ListenerPool;
+use elb_common::listener::{ListenerEndpoint, ListenerPool, Vip};
 use elb_common::pool::Pool;
+use elb_common::snat::Snat;
 
 pub use self::command::{Command, MapStore, Region, RingWrite};
+use self::image::is_source;
 pub use self::image::{Image, ListenerKey, RangeEntry};
 use crate::model::ipgroup::{Cidr, GroupNetworks};
+
+type Addresses = BTreeMap<IpAddr, Vip>;
 
 /// The writes that take the maps from `observed` to `desired`, with the rings that change and the
 /// regions that are freed. Nothing at all if nothing changes.
@@ -51,7 +56,14 @@ pub fn halves(
     put(&mut commands, &observed.interfaces, &desired.interfaces, Command::PutInterface);
     let new = desired.more_macs.difference(&observed.more_macs);
     commands.extend(new.map(|key| Command::PutMac(*key)));
-    // Who gets packets translated may answer at once.
+    // Who gets packets translated may answer at once, and asks for the source address that it answers.
+    let (sources, served) = sources_and_served(&desired.vips);
+    put(&mut commands, &observed.vips, &sources, Command::PutVip);
+    let has_sources = desired.snat.addresses != 0;
+    if has_sources && desired.snat != observed.snat {
+        // What a port was bound to is about the source addresses of before.
+        commands.extend([Command::ClearBindings, Command::PutSnat(desired.snat)]);
+    }
     put(&mut commands, &observed.replies, &desired.replies, Command::PutReply);
     let members = either(&observed.member_bits, &desired.member_bits);
     put(&mut commands, &observed.member_bits, &members, Command::PutMemberBits);
@@ -71,14 +83,17 @@ pub fn halves(
     // Bits are set before their addresses are served, and cleared afterwards.
     let both = either(&observed.vip_bits, &desired.vip_bits);
     put(&mut commands, &observed.vip_bits, &both, Command::PutVipBits);
+    put(&mut commands, &observed.endpoints, &desired.endpoints, Command::PutEndpoint);
     put(&mut commands, &observed.listeners, &desired.listeners, Command::PutListener);
     put(&mut commands, &observed.ranges, &desired.ranges, Command::PutRange);
-    put(&mut commands, &observed.vips, &desired.vips, Command::PutVip);
+    put(&mut commands, &observed.vips, &served, Command::PutVip);
 
     let build = std::mem::take(&mut commands);
     gone(&mut commands, &observed.vips, &desired.vips, Command::RemoveVip);
     gone(&mut commands, &observed.listeners, &desired.listeners, Command::RemoveListener);
     gone(&mut commands, &observed.ranges, &desired.ranges, Command::RemoveRange);
+    let zero = |id| Command::PutEndpoint(id, ListenerEndpoint::default());
+    gone(&mut commands, &observed.endpoints, &desired.endpoints, zero);
     let zero = |id| Command::PutListenerPool(id, ListenerPool::default());
     gone(&mut commands, &observed.listener_pools, &desired.listener_pools, zero);
     clear(&mut commands, &both, &desired.vip_bits, Command::PutVipBits);
@@ -92,12 +107,20 @@ pub fn halves(
     gone(&mut commands, &observed.replies, &desired.replies, Command::RemoveReply);
     let zero = |id| Command::PutBackend(id, Backend::default());
     gone(&mut commands, &observed.backends, &desired.backends, zero);
+    if !has_sources && observed.snat != Snat::default() {
+        commands.push(Command::PutSnat(Snat::default()));
+    }
     let old = observed.more_macs.difference(&desired.more_macs);
     commands.extend(old.map(|key| Command::RemoveMac(*key)));
     gone(&mut commands, &observed.interfaces, &desired.interfaces, Command::RemoveInterface);
     let old = observed.devices.difference(&desired.devices);
     commands.extend(old.map(|ifindex| Command::RemoveDevice(*ifindex)));
     Halves { build, remove: commands }
+}
+
+/// Source addresses, and virtual addresses.
+fn sources_and_served(all: &Addresses) -> (Addresses, Addresses) {
+    all.iter().map(|(address, vip)| (*address, *vip)).partition(|(_, vip)| is_source(vip))
 }
 
 /// The bits that are set in one of two bitmaps.

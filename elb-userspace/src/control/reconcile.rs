@@ -16,6 +16,7 @@ mod replies;
 mod reserve;
 mod ring;
 mod rising;
+mod snat;
 mod standing;
 mod undone;
 
@@ -27,6 +28,7 @@ use elb_common::addr::Mac;
 use elb_common::interface::{Interface, MacKey, interface_flags};
 use elb_common::listener::{Listener as Record, Vip, listener_flags, vip_flags};
 use elb_common::reply::Reply;
+use elb_common::snat::Snat;
 
 use self::ended::EndedReplies;
 pub use self::fallback::Fallback;
@@ -84,6 +86,10 @@ pub trait ReconcileInput {
     /// How clients are reached, where answers to them are translated.
     fn client_hops(&self) -> Arc<ClientHops> {
         Arc::default()
+    }
+    /// A number that nobody can know beforehand.
+    fn secret(&self) -> u64 {
+        0
     }
     /// Seconds of the clock that the packet path reads.
     fn now(&self) -> u32;
@@ -155,6 +161,8 @@ pub struct Reconciler {
     freed: Vec<Region>,
     /// Members' endpoints of before.
     ended: EndedReplies,
+    /// The source addresses of the last picture, and what keys the hash of their ports.
+    snat: Snat,
     room: IdSpace,
     encap_source: EncapSource,
 }
@@ -174,7 +182,9 @@ impl Reconciler {
         let published: BTreeMap<_, _> = owners.into_iter().filter_map(found).collect();
         let pools: Vec<ResourceId> = published.keys().copied().collect();
         let (waits, freed, ended) = (BTreeMap::new(), Vec::new(), EndedReplies::default());
-        let mut all = Self { assignments, published, waits, freed, ended, room, encap_source };
+        let snat = Snat::default();
+        let mut all =
+            Self { assignments, published, waits, freed, ended, snat, room, encap_source };
         pools.into_iter().for_each(|pool| all.has_a_past(pool));
         all
     }
@@ -182,6 +192,11 @@ impl Reconciler {
     /// Members' endpoints stood for this before, as the maps say `now`.
     pub fn remember_replies(&mut self, replies: &BTreeMap<ListenerKey, Reply>, now: u32) {
         self.ended = EndedReplies::found(replies, now);
+    }
+
+    /// The source addresses were these before: their ports' bindings are found by the same secret.
+    pub const fn remember_source_addresses(&mut self, snat: Snat) {
+        self.snat = snat;
     }
 
     /// There is room for so much from now on.
@@ -217,6 +232,7 @@ impl Reconciler {
             self.load_balancer(lb, model, seen, &mut desired);
         }
         Self::mark_shared(&mut desired);
+        self.source_addresses(model.source_addresses(), seen, &mut desired.image);
         let room = usize::try_from(self.room.backends).unwrap_or(usize::MAX);
         desired.next_forgotten =
             self.ended.add(&mut desired.image.replies, &desired.idle, room, seen.now());
@@ -264,6 +280,7 @@ impl Reconciler {
                 ranges::listen(*vip, listener, record, &mut desired.image);
                 self.replies(vip.0, listener, seen, desired);
             }
+            self.endpoint(lb, listener, desired);
         }
         for (address, number) in vips {
             let own = if seen.is_own(address) { vip_flags::OWN } else { 0 };

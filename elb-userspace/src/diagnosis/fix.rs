@@ -125,7 +125,7 @@ fn lead_answers(evidence: &Evidence) -> String {
 const fn mode(forwarding: Forwarding) -> Mode {
     match forwarding {
         Forwarding::L2 => Mode::L2,
-        Forwarding::Nat => Mode::Nat,
+        Forwarding::Nat | Forwarding::FullNat => Mode::Nat,
         Forwarding::Ipip => Mode::Ipip,
         Forwarding::Gue => Mode::Gue,
     }

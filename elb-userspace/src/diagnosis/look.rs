@@ -127,7 +127,7 @@ impl Looks {
 /// Bytes of a packet of a client that is as large as they come, with its outer headers.
 pub fn full_size(forwarding: Forwarding, member: IpAddr) -> u16 {
     let outer = match (forwarding, member.is_ipv4()) {
-        (Forwarding::L2 | Forwarding::Nat, _) => 0,
+        (Forwarding::L2 | Forwarding::Nat | Forwarding::FullNat, _) => 0,
         (Forwarding::Ipip, true) => 20,
         (Forwarding::Ipip, false) => 40,
         (Forwarding::Gue, true) => 32,

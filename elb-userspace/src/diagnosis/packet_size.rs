@@ -12,7 +12,7 @@ pub(super) const LEAST: u32 = 1280;
 /// Bytes that a packet grows by on its way to a member.
 pub(super) const fn overhead(forwarding: Forwarding, member: IpAddr) -> u32 {
     match (forwarding, member) {
-        (Forwarding::L2 | Forwarding::Nat, _) => 0,
+        (Forwarding::L2 | Forwarding::Nat | Forwarding::FullNat, _) => 0,
         (Forwarding::Ipip, IpAddr::V4(_)) => 20,
         (Forwarding::Ipip, IpAddr::V6(_)) => 40,
         (Forwarding::Gue, IpAddr::V4(_)) => 32,

@@ -18,6 +18,7 @@ pub mod quic;
 pub mod rules;
 pub mod seconds;
 pub mod select;
+pub mod snat;
 pub mod target;
 pub mod time;
 pub mod transport;
@@ -36,6 +37,7 @@ pub use persistence::SessionPersistence;
 pub use port_range::{PortRange, Ports};
 pub use quic::{CidStrategy, ServerId};
 pub use rules::Violation;
+pub use snat::SourceAddresses;
 pub use value::{
     Announce, DrainTimeout, FlowsOnUnhealthy, Forwarding, HoldTime, IdleTimeout, LbAlgorithm,
     Limit, MemberCount, MinimumHealthy, Name, NoMember, Protocol, RingSize, RiseTime, Weight,
@@ -47,6 +49,9 @@ pub struct Model {
     load_balancers: Vec<LoadBalancer>,
     pools: Vec<Pool>,
     ip_groups: Vec<IpGroup>,
+    /// What members see in the place of clients' addresses.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    source_addresses: Option<SourceAddresses>,
     /// Where each pool is in the list.
     #[serde(skip)]
     places: Places,
@@ -229,9 +234,10 @@ impl Model {
         load_balancers: Vec<LoadBalancer>,
         pools: Vec<Pool>,
         ip_groups: Vec<IpGroup>,
+        source_addresses: Option<SourceAddresses>,
     ) -> Result<Self, Vec<Violation>> {
-        let violations = rules::check(&load_balancers, &pools, &ip_groups);
-        let model = Self::right(load_balancers, pools, ip_groups);
+        let violations = rules::check(&load_balancers, &pools, &ip_groups, source_addresses);
+        let model = Self::right(load_balancers, pools, ip_groups, source_addresses);
         if violations.is_empty() { Ok(model) } else { Err(violations) }
     }
 
@@ -240,6 +246,7 @@ impl Model {
         load_balancers: Vec<LoadBalancer>,
         pools: Vec<Pool>,
         ip_groups: Vec<IpGroup>,
+        source_addresses: Option<SourceAddresses>,
     ) -> Self {
         let by_id = pools.iter().zip(0..).map(|(pool, at)| (pool.id, at)).collect();
         let by_name = pools.iter().zip(0..).map(|(pool, at)| (pool.name.clone(), at)).collect();
@@ -252,7 +259,7 @@ impl Model {
             }
         }
         let places = Places { by_id, by_name, listeners };
-        Self { load_balancers, pools, ip_groups, places }
+        Self { load_balancers, pools, ip_groups, source_addresses, places }
     }
 
     /// In the order of the source.
@@ -268,6 +275,11 @@ impl Model {
     /// In the order of the source.
     pub fn ip_groups(&self) -> &[IpGroup] {
         &self.ip_groups
+    }
+
+    /// What members of pools with `fullnat` see in the place of clients' addresses.
+    pub const fn source_addresses(&self) -> Option<SourceAddresses> {
+        self.source_addresses
     }
 
     /// The pool of that name.

@@ -4,6 +4,7 @@ mod admission;
 mod ids;
 mod ports;
 mod quic;
+mod snat;
 mod unicast;
 
 use std::collections::{HashMap, HashSet};
@@ -12,7 +13,7 @@ use std::net::{IpAddr, SocketAddr};
 
 pub(crate) use self::unicast::not_unicast;
 use super::monitor::CheckType;
-use super::{IpGroup, Listener, LoadBalancer, Member, Name, Pool};
+use super::{IpGroup, Listener, LoadBalancer, Member, Name, Pool, SourceAddresses};
 
 /// A resource that breaks a rule, the key that does, and what to do about it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,8 +50,9 @@ pub fn check(
     load_balancers: &[LoadBalancer],
     pools: &[Pool],
     ip_groups: &[IpGroup],
+    source_addresses: Option<SourceAddresses>,
 ) -> Vec<Violation> {
-    let mut rules = Rules::new(load_balancers, pools, ip_groups);
+    let mut rules = Rules::new(load_balancers, pools, ip_groups, source_addresses);
     for (i, lb) in load_balancers.iter().enumerate() {
         rules.load_balancer(i, lb);
         for (j, listener) in lb.listeners.iter().enumerate() {
@@ -80,6 +82,7 @@ struct Rules<'a> {
     pool_names: Seen<&'a str>,
     ip_group_names: Seen<&'a str>,
     vip_owners: HashMap<IpAddr, &'a str>,
+    source_addresses: Option<SourceAddresses>,
     broken: Vec<Violation>,
 }
 
@@ -88,6 +91,7 @@ impl<'a> Rules<'a> {
         load_balancers: &'a [LoadBalancer],
         pools: &'a [Pool],
         ip_groups: &'a [IpGroup],
+        source_addresses: Option<SourceAddresses>,
     ) -> Self {
         Self {
             // Of two pools with one name, the first is meant.
@@ -99,6 +103,7 @@ impl<'a> Rules<'a> {
             pool_names: Seen::default(),
             ip_group_names: Seen::default(),
             vip_owners: HashMap::new(),
+            source_addresses,
             broken: Vec::new(),
         }
     }
@@ -117,6 +122,7 @@ impl<'a> Rules<'a> {
             if let Some(what) = not_unicast(key, vip) {
                 self.report(at, key, what, "use a unicast address that clients reach");
             }
+            self.no_source(at, key, vip);
             match self.vip_owners.get(&vip) {
                 None => {
                     self.vip_owners.insert(vip, lb.name.as_str());
@@ -176,6 +182,10 @@ impl<'a> Rules<'a> {
             return;
         }
         for vip in lb.vips() {
+            if pool.forwarding.hides_clients() && vip.is_ipv6() {
+                self.unhidden_version(at, (key, pool), vip);
+                continue;
+            }
             let other = pool.members.iter().find(|m| m.address.is_ipv4() != vip.is_ipv4());
             if let Some(member) = other {
                 let what = format!(
@@ -193,6 +203,7 @@ impl<'a> Rules<'a> {
         if self.pool_names.again(pool.name.as_str()) {
             self.report(At::Pool(i), "name", name_taken("pool", pool.name.as_str()), RENAME);
         }
+        self.hidden_clients(i, pool);
         let mut names = Seen::default();
         let mut sockets = Seen::default();
         for (j, member) in pool.members.iter().enumerate() {
@@ -220,6 +231,7 @@ impl<'a> Rules<'a> {
             let what = format!("address {address} is a load balancer's VIP");
             self.report(at, "address", what, "use the backend server's own address");
         }
+        self.no_source(at, "address", address);
         if pool.any_port_enable && port != 0 {
             let what = format!("protocol_port {port} contradicts any_port_enable of the pool");
             let fix = "remove protocol_port: members take the port that a packet came for";

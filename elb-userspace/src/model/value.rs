@@ -307,8 +307,11 @@ choice! {
         /// Translate the virtual address and port to the member's: members are anywhere, and their route to
         /// clients leads through the load balancer. In the others they answer clients directly.
         Nat = "nat",
+        /// Translate the client's address and port to one of the load balancer's as well: members are anywhere, and
+        /// answer the load balancer, whatever their routes to clients are.
+        FullNat = "fullnat",
     }
-    not yet: ["fullnat"], use "nat, l2, ipip or gue"
+    not yet: [], use "nat, fullnat, l2, ipip or gue"
 }
 
 impl Forwarding {
@@ -316,14 +319,24 @@ impl Forwarding {
     pub const fn translates(self) -> bool {
         match self {
             Self::L2 | Self::Ipip | Self::Gue => false,
-            Self::Nat => true,
+            Self::Nat | Self::FullNat => true,
         }
+    }
+
+    /// Whether clients' addresses are translated, too, to [source addresses](super::SourceAddresses).
+    pub const fn hides_clients(self) -> bool {
+        matches!(self, Self::FullNat)
+    }
+
+    /// Whether members answer through the load balancer only if their routes to clients lead there.
+    pub const fn needs_routes(self) -> bool {
+        self.translates() && !self.hides_clients()
     }
 
     /// Whether packets travel inside others.
     pub const fn is_tunnel(self) -> bool {
         match self {
-            Self::L2 | Self::Nat => false,
+            Self::L2 | Self::Nat | Self::FullNat => false,
             Self::Ipip | Self::Gue => true,
         }
     }
@@ -331,7 +344,7 @@ impl Forwarding {
     /// Whether a packet's IP version stays, so that members have that of the virtual address.
     pub const fn keeps_version(self) -> bool {
         match self {
-            Self::L2 | Self::Nat => true,
+            Self::L2 | Self::Nat | Self::FullNat => true,
             Self::Ipip | Self::Gue => false,
         }
     }

@@ -62,7 +62,8 @@ impl Kernel {
         let pins = PinDir::create().expect("this test needs root");
         let chunks = ROOM.slots.div_ceil(CHUNK);
         let (backends, listeners) = (ROOM.backends, ROOM.listeners);
-        let capacity = Capacity { chunks, flows: 4096, backends, listeners, clients: 64 };
+        let capacity =
+            Capacity { chunks, flows: 4096, backends, listeners, clients: 64, bindings: 1 };
         let mut object = LoadedObject::load(pins.path(), capacity).expect("this test needs root");
         let maps = Maps::new(&mut object, capacity).unwrap();
         let sweeper = Sweeper::new(&mut object, capacity).unwrap();

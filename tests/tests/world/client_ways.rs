@@ -269,7 +269,8 @@ fn many_routes_are_few_entries() -> Result<()> {
 #[test]
 fn ways_to_clients_are_read_from_the_maps_as_they_were_written() -> Result<()> {
     let pins = PinDir::create()?;
-    let capacity = Capacity { chunks: 16, flows: 1024, backends: 16, listeners: 16, clients: 1 };
+    let capacity =
+        Capacity { chunks: 16, flows: 1024, backends: 16, listeners: 16, clients: 1, bindings: 1 };
     let mut object = LoadedObject::load(pins.path(), capacity)?;
     let mut maps = Maps::new(&mut object, capacity)?;
     let hop = |last: u8| ClientHop {

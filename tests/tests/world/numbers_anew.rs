@@ -19,7 +19,8 @@ const OTHER: u16 = 8;
 #[test]
 fn nothing_is_left_of_who_had_a_number_before() -> Result<()> {
     let pins = PinDir::create()?;
-    let capacity = Capacity { chunks: 16, flows: 1024, backends: 16, listeners: 16, clients: 1 };
+    let capacity =
+        Capacity { chunks: 16, flows: 1024, backends: 16, listeners: 16, clients: 1, bindings: 1 };
     let mut object = LoadedObject::load(pins.path(), capacity)?;
     let directory = object.directory.clone();
     let mut maps = Maps::new(&mut object, capacity)?;

@@ -6,10 +6,11 @@ use std::net::IpAddr;
 use elb_common::backend::Backend;
 use elb_common::client_hop::ClientHop;
 use elb_common::interface::{Interface, MacKey};
-use elb_common::listener::{Listener, ListenerPool, Vip};
+use elb_common::listener::{Listener, ListenerEndpoint, ListenerPool, Vip};
 use elb_common::pool::Pool;
 use elb_common::quic::ServerIdKey;
 use elb_common::reply::Reply;
+use elb_common::snat::Snat;
 
 use super::image::{ListenerKey, RangeEntry};
 use crate::control::ring::slots::RingKind;
@@ -80,7 +81,13 @@ pub enum Command {
     RemoveReply(ListenerKey),
     /// Writes a word of `MEMBER_BITS`.
     PutMemberBits(u32, u64),
-    /// Writes a virtual address.
+    /// Forgets whose the ports of source addresses are.
+    ClearBindings,
+    /// Writes the source addresses.
+    PutSnat(Snat),
+    /// Writes what clients know a listener by; all zeroes to free it.
+    PutEndpoint(u16, ListenerEndpoint),
+    /// Writes a virtual address, or a source address.
     PutVip(IpAddr, Vip),
     /// Removes a virtual address.
     RemoveVip(IpAddr),

@@ -6,10 +6,11 @@ use std::sync::Arc;
 
 use elb_common::backend::Backend;
 use elb_common::interface::{Interface, MacKey};
-use elb_common::listener::{Listener, ListenerPool, Vip};
+use elb_common::listener::{Listener, ListenerEndpoint, ListenerPool, Vip, vip_flags};
 use elb_common::pool::Pool;
 use elb_common::quic::ServerIdKey;
 use elb_common::reply::Reply;
+use elb_common::snat::Snat;
 use elb_common::vip_bits::VipBit;
 
 use crate::control::network::client_hops::ClientHops;
@@ -70,14 +71,19 @@ pub struct Image {
     pub member_bits: BTreeMap<u32, u64>,
     /// `VIP_BITS`; an absent word is 0.
     pub vip_bits: BTreeMap<u32, u64>,
-    /// `VIPS_V4` and `VIPS_V6`.
+    /// `VIPS_V4` and `VIPS_V6`: virtual addresses, and source addresses.
     pub vips: BTreeMap<IpAddr, Vip>,
+    /// `SNAT`.
+    pub snat: Snat,
+    /// `LISTENER_ENDPOINTS`; an absent id is all zeroes.
+    pub endpoints: BTreeMap<u16, ListenerEndpoint>,
 }
 
 impl Image {
     /// Sets the bits of the addresses that are served, and of those whose answers are translated, and no others.
     pub fn mark_addresses(&mut self) {
-        let served = self.vips.keys().chain(self.listeners.keys().map(|key| &key.address));
+        let vips = self.vips.iter().filter(|(_, vip)| !is_source(vip)).map(|(address, _)| address);
+        let served = vips.chain(self.listeners.keys().map(|key| &key.address));
         self.vip_bits = bits(served);
         self.member_bits = bits(self.replies.keys().map(|key| &key.address));
     }
@@ -85,6 +91,11 @@ impl Image {
     pub(super) fn listener_ids(&self) -> BTreeSet<u16> {
         self.listeners.values().chain(self.ranges.values()).map(|listener| listener.id).collect()
     }
+}
+
+/// Whether an address is a source address: it has no bit, since packets for it are looked for apart.
+pub(super) const fn is_source(vip: &Vip) -> bool {
+    vip.flags & vip_flags::SOURCE != 0
 }
 
 /// The bits of these addresses, by word.

@@ -1,6 +1,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use elb_common::addr::Be16;
 use elb_common::client_hop::{ClientHop, hop_kind};
 use elb_common::listener::{Listener, Vip, listener_flags, vip_flags};
 use proptest::prelude::*;
@@ -74,6 +75,12 @@ impl MapStore for Fake {
             Command::PutMemberBits(index, word) => drop(image.member_bits.insert(index, word)),
             Command::PutVip(k, v) => drop(image.vips.insert(k, v)),
             Command::RemoveVip(k) => drop(image.vips.remove(&k)),
+            Command::ClearBindings => {}
+            Command::PutSnat(v) => image.snat = v,
+            Command::PutEndpoint(id, v) if v == ListenerEndpoint::default() => {
+                image.endpoints.remove(&id);
+            }
+            Command::PutEndpoint(id, v) => drop(image.endpoints.insert(id, v)),
             Command::ResetBackendCounter(_) | Command::ResetListenerCounter(_) => {}
         }
         self.consistent()
@@ -106,7 +113,9 @@ impl Fake {
         for listener in image.listeners.values().chain(image.ranges.values()) {
             self.ring(listener)?;
         }
-        let served = image.vips.keys().chain(image.listeners.keys().map(|key| &key.address));
+        self.sources()?;
+        let vips = image.vips.iter().filter(|(_, vip)| !is_source(vip)).map(|(address, _)| address);
+        let served = vips.chain(image.listeners.keys().map(|key| &key.address));
         for address in served {
             let bit = vip_bit(*address);
             if !image.vip_bits.get(&bit.word()).is_some_and(|word| bit.is_in(*word)) {
@@ -125,6 +134,24 @@ impl Fake {
         }
         for (key, listener) in &image.ranges {
             self.group(listener, [(from, from.ranges.get(key)), (to, to.ranges.get(key))])?;
+        }
+        Ok(())
+    }
+
+    /// Where members are to see source addresses, these are known, and so is what their answers become.
+    fn sources(&self) -> Result<(), String> {
+        let image = &self.image;
+        for (key, listener) in &image.listeners {
+            if listener.flags & listener_flags::BINDS == 0 {
+                continue;
+            }
+            if image.snat.addresses == 0 || !image.endpoints.contains_key(&listener.id) {
+                return Err(format!("{key:?} has no source addresses, or no endpoint"));
+            }
+        }
+        let answered = image.vips.values().any(is_source);
+        if image.snat.addresses != 0 && self.to.snat.addresses != 0 && !answered {
+            return Err("source addresses are in use that nobody answers for".to_owned());
         }
         Ok(())
     }
@@ -213,8 +240,8 @@ fn picture() -> impl Strategy<Value = (Image, Vec<RingWrite>)> {
     let pools = prop::collection::btree_map(0u16..4, prop::collection::vec(1u16..9, 1..5), 0..4);
     let listener = (0u16..4, any::<bool>(), 0u16..4);
     let listeners = prop::collection::btree_map(1u16..9, listener, 0..6);
-    (pools, listeners, groups(), 1u32..4, clients()).prop_map(|parts| {
-        let (pools, listeners, groups, device, (defaults, routes)) = parts;
+    (pools, listeners, groups(), 1u32..4, clients(), 0u8..3).prop_map(|parts| {
+        let (pools, listeners, groups, device, (defaults, routes), sources) = parts;
         let mut image = Image { groups, ..Image::default() };
         let hop = |n: u16| match n {
             0 | 1 => {
@@ -249,6 +276,7 @@ fn picture() -> impl Strategy<Value = (Image, Vec<RingWrite>)> {
                 listen(&mut image, port, pool, is_range, group);
             }
         }
+        have_sources(&mut image, sources);
         image.mark_addresses();
         (image, rings)
     })
@@ -263,6 +291,22 @@ fn addresses() -> [IpAddr; 3] {
     let same_word = |other: &IpAddr| vip_bit(*other).word() == bit.word() && vip_bit(*other) != bit;
     let same_bit = |other: &IpAddr| vip_bit(*other) == bit && *other != first;
     [first, others().find(same_word).unwrap(), others().find(same_bit).unwrap()]
+}
+
+/// Source addresses of which there is one set or another, or none, and listeners whose flows have such.
+fn have_sources(image: &mut Image, sources: u8) {
+    if sources == 0 {
+        return;
+    }
+    let network = [10, 0, sources, 0];
+    image.snat = Snat { network: bytemuck::cast(network), addresses: 1, secret: 9 };
+    let flags = vip_flags::ANNOUNCE | vip_flags::SOURCE;
+    image.vips.insert(network.into(), Vip { flags, number: 0 });
+    for listener in image.listeners.values_mut().filter(|listener| listener.pool % 2 == 0) {
+        listener.flags |= listener_flags::BINDS;
+        let endpoint = ListenerEndpoint { port: Be16::new(listener.id), ..Default::default() };
+        image.endpoints.insert(listener.id, endpoint);
+    }
 }
 
 fn listen(image: &mut Image, port: u16, pool: u16, is_range: bool, group: u16) {

@@ -55,12 +55,12 @@ pub(super) fn record(
         Forwarding::L2 => mode::L2,
         Forwarding::Ipip => ipip,
         Forwarding::Gue => gue,
-        Forwarding::Nat => {
+        Forwarding::Nat | Forwarding::FullNat => {
             let mut translation = Translation::new(record.address, Be16::new(member.port), 0);
             translation.segment = segment.map_or([0; 2], mask);
             record.outer_source = translation.to_words();
             record.outer_sum = 0;
-            mode::NAT
+            if forwarding.hides_clients() { mode::FULLNAT } else { mode::NAT }
         }
     };
     record.set_mtu(next_hop.map_or(0, |hop| hop.mtu));

@@ -6,6 +6,7 @@ use elb_common::addr::{Be16, Be128};
 use elb_common::reply::{Reply, reply_flags};
 
 use super::protocol_number;
+use super::replies::is_of_probes;
 use crate::control::plan::ListenerKey;
 use crate::model::Protocol;
 
@@ -57,7 +58,9 @@ impl EndedReplies {
             .map(|(key, reply)| (*key, (*reply, idle.get(key).copied().unwrap_or(UNKNOWN_IDLE))));
         let last = std::mem::replace(&mut self.last, wanted.collect());
         let is_segment = |key: &ListenerKey| key.protocol == protocol_number(Protocol::Tcp);
-        for (key, (mut reply, idle)) in last.into_iter().filter(|(key, _)| is_segment(key)) {
+        let last =
+            last.into_iter().filter(|(key, (reply, _))| is_segment(key) && !is_of_probes(reply));
+        for (key, (mut reply, idle)) in last {
             reply.flags |= reply_flags::ENDED;
             self.gone.entry(key).or_insert((reply, now.saturating_add(idle)));
         }

@@ -110,7 +110,7 @@ impl Reconciler {
         desired: &mut Desired,
     ) {
         let next_hop = seen.next_hop(number.address);
-        let shared = next_hop.filter(|hop| hop.on_link && forwarding.translates());
+        let shared = next_hop.filter(|hop| hop.on_link && forwarding.needs_routes());
         let segment = shared.and_then(|_| desired.image.clients.segment_of(number.address));
         let mut record = backend::record(number, forwarding, next_hop, segment, self.encap_source);
         record.weight = standing.weight;

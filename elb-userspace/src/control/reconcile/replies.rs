@@ -38,11 +38,22 @@ impl Reconciler {
                     port: if member.port == 0 { port } else { member.port },
                     protocol: protocol_number(listener.protocol),
                 };
-                let reply = reply((vip, port), assigned.id, member, key.port, seen);
+                let mut reply = reply((vip, port), assigned.id, member, key.port, seen);
+                if pool.forwarding.hides_clients() {
+                    // What else it sends are no answers of ours, also when its connections are over.
+                    reply.flags = reply.flags & !reply_flags::ENDED | reply_flags::PROBES;
+                }
                 let at_most = idle.entry(key).or_default();
                 *at_most = pool.idle_timeout.max(*at_most);
                 let found = image.replies.entry(key).or_insert(reply);
-                let shared = if (found.vip, found.port) == (reply.vip, reply.port) {
+                match [&*found, &reply].map(is_of_probes) {
+                    // A pool that clients' answers are translated of has the endpoint, whoever came first.
+                    [false, true] => continue,
+                    [true, false] => *found = reply,
+                    [true, true] | [false, false] => {}
+                }
+                let is_same = (found.vip, found.port) == (reply.vip, reply.port);
+                let shared = if is_same || is_of_probes(&reply) {
                     found.flags & reply_flags::SHARED
                 } else {
                     reply_flags::SHARED
@@ -93,6 +104,11 @@ impl Reconciler {
     }
 }
 
+/// Whether only answers of health probes are translated.
+pub(super) const fn is_of_probes(reply: &Reply) -> bool {
+    reply.flags & reply_flags::PROBES != 0
+}
+
 /// What a member's endpoint stands for.
 fn reply(
     (vip, port): (IpAddr, u16),
@@ -125,7 +141,7 @@ fn bytes_of(address: IpAddr) -> [u8; 16] {
 }
 
 /// An address in a record: IPv4 in the first bytes.
-fn first_bytes(address: IpAddr) -> Be128 {
+pub(super) fn first_bytes(address: IpAddr) -> Be128 {
     match address {
         IpAddr::V4(address) => {
             let first = u32::from_ne_bytes(address.octets());

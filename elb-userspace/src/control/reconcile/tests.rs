@@ -8,6 +8,7 @@ mod moving;
 mod renaming;
 mod scene;
 mod slow_start;
+mod source_addresses;
 mod translating;
 mod undone;
 
@@ -35,6 +36,8 @@ struct World {
     resolving: HashSet<IpAddr>,
     /// Ways back to clients.
     clients: Arc<ClientHops>,
+    /// What is random.
+    secret: u64,
     now: u32,
 }
 
@@ -74,6 +77,10 @@ impl ReconcileInput for World {
 
     fn client_hops(&self) -> Arc<ClientHops> {
         self.clients.clone()
+    }
+
+    fn secret(&self) -> u64 {
+        self.secret
     }
 
     fn now(&self) -> u32 {

@@ -17,6 +17,7 @@ mod source;
 mod target;
 mod v2;
 
+use std::os::fd::AsFd as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use std::{fs, thread};
@@ -33,7 +34,7 @@ use self::target::Target;
 use super::clock::coarse_seconds;
 use super::maps::{Maps, forget_clients_in};
 use super::object::{Capacity, LoadedObject};
-use super::pins;
+use super::{pins, syscall};
 
 /// Seconds for which packets wait at most that may have a record in the old maps: as long as it takes to
 /// start an agent again that was killed.
@@ -93,7 +94,7 @@ impl Carry {
             done: false,
         };
         let opened: Result<Vec<_>, _> =
-            found.iter().map(|pins| Source::open(pins, wanted.clients)).collect();
+            found.iter().map(|pins| Source::open(pins, wanted)).collect();
         let mut sources = match opened {
             Ok(sources) => sources,
             // Not whole: the loader says what is wrong with them.
@@ -112,8 +113,24 @@ impl Carry {
             carry.directory = pins::next_directory(pin_dir);
             carry.sources = sources;
             carry.fill = true;
+            carry.share_bindings()?;
         }
         Ok(carry)
+    }
+
+    /// Lets old and new programs have one map of bindings, where its size stays: no copy of it would do, since both
+    /// bind ports. Of another size, the new one begins empty.
+    fn share_bindings(&self) -> Result<(), CarryError> {
+        let latest = self.sources.first().filter(|latest| {
+            matches!(latest.layout, Layout::Same)
+                && latest.capacity.bindings == self.capacity.bindings
+                && latest.path.join(names::BINDINGS_V4).exists()
+        });
+        let Some(latest) = latest else { return Ok(()) };
+        let at = |error| CarryError::Copy { map: names::BINDINGS_V4, error };
+        let map = syscall::open(&latest.path.join(names::BINDINGS_V4)).map_err(at)?;
+        fs::create_dir_all(&self.directory).map_err(at)?;
+        syscall::pin(map.as_fd(), &self.directory.join(names::BINDINGS_V4)).map_err(at)
     }
 
     /// Whether numbers of maps with this generation mean the same in the new ones.

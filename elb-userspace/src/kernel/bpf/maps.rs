@@ -6,6 +6,7 @@ mod live;
 mod lookups;
 mod reads;
 mod replies;
+mod snat;
 mod sockets;
 mod tries;
 mod writes;
@@ -39,6 +40,7 @@ use self::keys::{key_of_v4, key_of_v6};
 use self::lookups::Lookups;
 pub(super) use self::lookups::forget_clients_in;
 use self::replies::ReplyMaps;
+use self::snat::SnatMaps;
 use self::tries::Tries;
 use super::object::{Capacity, LoadedObject};
 use super::pins;
@@ -79,6 +81,7 @@ pub struct Maps {
     tries: Tries,
     clients: ClientMaps,
     replies: ReplyMaps,
+    snat: SnatMaps,
     listener_states: MapArray<ListenerState>,
     listener_pools: MapArray<ListenerPool>,
     backend_states: MapArray<BackendState>,
@@ -180,6 +183,7 @@ impl Maps {
             tries: Tries::take(ebpf)?,
             clients: ClientMaps::take(ebpf)?,
             replies: ReplyMaps::take(ebpf)?,
+            snat: SnatMaps::take(ebpf, capacity)?,
             listener_states: take(ebpf, names::LISTENER_STATES)?,
             listener_pools: take(ebpf, names::LISTENER_POOLS)?,
             backend_states: take(ebpf, names::BACKEND_STATES)?,
@@ -229,6 +233,7 @@ impl Maps {
         self.tries.read(&mut image)?;
         image.clients = Arc::new(self.clients.read()?);
         self.replies.read(&mut image)?;
+        self.snat.read(&mut image, self.capacity)?;
         self.read_host(&mut image)?;
         self.read_records(&mut image)?;
         Ok(image)

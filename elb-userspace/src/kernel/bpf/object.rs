@@ -15,7 +15,7 @@ use tokio::io::unix::AsyncFd;
 
 use super::{pins, syscall};
 use crate::kernel::signals::HeldSignals;
-use crate::model::Pool;
+use crate::model::Model;
 use crate::source::file::{AgentSettings, AttachMode};
 
 pub(super) static XDP_OBJECT: &[u8] =
@@ -37,21 +37,29 @@ pub struct Capacity {
     pub listeners: u32,
     /// Clients that pools with persistence remember; [`Capacity::NO_CLIENTS`]: no pool does.
     pub clients: u32,
+    /// Buckets of bindings of source addresses' ports; [`Capacity::NO_BINDINGS`]: there are no such addresses.
+    pub bindings: u32,
 }
 
 impl Capacity {
     /// Room for clients where no pool remembers any: a map has one record at least.
     pub const NO_CLIENTS: u32 = 1;
 
-    /// As the settings want it, for these pools.
-    pub fn of(settings: &AgentSettings, pools: &[Pool]) -> Self {
-        let remembers = pools.iter().any(|pool| pool.session_persistence.is_some());
+    /// Room for bindings without source addresses: a map has one element at least.
+    pub const NO_BINDINGS: u32 = 1;
+
+    /// As the settings want it, for this model.
+    pub fn of(settings: &AgentSettings, model: &Model) -> Self {
+        let remembers = model.pools().iter().any(|pool| pool.session_persistence.is_some());
         Self {
             chunks: settings.ring_slots.get().div_ceil(CHUNK),
             flows: settings.max_flows.get(),
             backends: settings.max_backends.get(),
             listeners: settings.max_listeners.get(),
             clients: if remembers { settings.max_clients.get() } else { Self::NO_CLIENTS },
+            bindings: model
+                .source_addresses()
+                .map_or(Self::NO_BINDINGS, |sources| sources.count() * elb_common::snat::BUCKETS),
         }
     }
 
@@ -63,6 +71,7 @@ impl Capacity {
             names::OPENINGS_V4 | names::OPENINGS_V6 => {
                 Some((self.flows / limits::FLOWS_PER_OPENING).max(1))
             }
+            names::BINDINGS_V4 => Some(self.bindings),
             names::CLIENTS => Some(self.clients),
             names::CLIENT_OPENINGS => Some((self.clients / limits::CLIENTS_PER_OPENING).max(1)),
             names::BACKENDS
@@ -80,6 +89,7 @@ impl Capacity {
             | names::LISTENERS_V6
             | names::LISTENER_STATES
             | names::LISTENER_POOLS
+            | names::LISTENER_ENDPOINTS
             | names::LISTENER_CENSUS
             | names::LISTENER_EVENTS
             | names::LISTENER_REPLIES
@@ -385,6 +395,9 @@ impl Shape {
             names::CLIENT_ROUTES_V4 => (LpmTrie, 8, 20, limits::MAX_CLIENT_ROUTES),
             names::CLIENT_ROUTES_V6 => (LpmTrie, 20, 20, limits::MAX_CLIENT_ROUTES),
             names::CLIENT_ROUTE_BITS => (Array, 4, 8, CLIENT_ROUTE_WORDS),
+            names::SNAT => (Array, 4, 16, 1),
+            names::BINDINGS_V4 => (Array, 4, 128, 0),
+            names::LISTENER_ENDPOINTS => (Array, 4, 20, 0),
             names::INTERFACES => (Hash, 4, 10, limits::MAX_INTERFACES),
             names::INTERFACE_MACS => (Array, 4, 12, limits::MAX_INTERFACES),
             names::MORE_MACS => (Hash, 16, 4, limits::MAX_MORE_MACS),

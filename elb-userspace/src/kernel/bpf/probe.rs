@@ -12,7 +12,8 @@ use super::object::{Capacity, LoadError, Program, XDP_OBJECT, program};
 use super::pins;
 
 /// As small as the maps can be.
-const TINY: Capacity = Capacity { chunks: 1, flows: 64, backends: 1, listeners: 1, clients: 1 };
+const TINY: Capacity =
+    Capacity { chunks: 1, flows: 64, backends: 1, listeners: 1, clients: 1, bindings: 1 };
 
 /// Loads the forwarding program with tiny maps and forgets both: the kernel has every kind of map
 /// and every function that it uses, and its verifier accepts it.

@@ -26,10 +26,10 @@ fn names_have_a_length_and_an_alphabet() {
 #[test]
 fn what_the_api_knows_and_we_do_not_serve_has_its_own_error() {
     assert_eq!("UDP".parse(), Ok(Protocol::Udp));
-    let known = "fullnat".parse::<Forwarding>().unwrap_err();
+    let unknown = "fullnat46".parse::<Forwarding>().unwrap_err();
     assert_eq!(
-        known.to_string(),
-        "\"fullnat\" is not supported by this version; use nat, l2, ipip or gue"
+        unknown.to_string(),
+        "\"fullnat46\" is not known; use nat, fullnat, l2, ipip or gue"
     );
     let unknown = "tcp".parse::<Protocol>().unwrap_err();
     assert_eq!(unknown.to_string(), "\"tcp\" is not known; use TCP or UDP");

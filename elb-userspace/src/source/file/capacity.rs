@@ -3,7 +3,7 @@
 use elb_common::limits::{MAX_POOLS, MAX_PORT_RANGES, MAX_SERVER_IDS, MAX_VIPS};
 
 use crate::model::rules::{At, Violation};
-use crate::model::{LoadBalancer, Pool};
+use crate::model::{LoadBalancer, Pool, SourceAddresses};
 
 /// Half of the map: while ranges change, the new ones are there next to the old ones.
 const MOST_PREFIXES: usize = MAX_PORT_RANGES as usize / 2;
@@ -29,10 +29,13 @@ pub(super) fn port_ranges(load_balancers: &[LoadBalancer]) -> Vec<Violation> {
 }
 
 /// Load balancers whose addresses find no room, taking them in the order of the file. Each family has a map
-/// of its own.
-pub(super) fn addresses(load_balancers: &[LoadBalancer]) -> Vec<Violation> {
+/// of its own, in which source addresses are, too.
+pub(super) fn addresses(
+    load_balancers: &[LoadBalancer],
+    snat: Option<SourceAddresses>,
+) -> Vec<Violation> {
     let mut violations = Vec::new();
-    let mut used = [0; 2];
+    let mut used = [snat.map_or(0, SourceAddresses::count), 0];
     for (i, lb) in load_balancers.iter().enumerate() {
         let needs = lb.vips().fold(used, |mut used, address| {
             used[usize::from(address.is_ipv6())] += 1;

@@ -33,7 +33,10 @@ pub fn fill(right: &Model, good: &Model) -> Filled {
         }
     }
     let balancers = balancers(right, good, &mut kept);
-    match Model::new(balancers, pools, groups) {
+    // Those of before, if [snat] is missing or wrong and pools of before need them.
+    let needs = pools.iter().any(|pool| pool.forwarding.hides_clients());
+    let sources = right.source_addresses().or_else(|| good.source_addresses().filter(|_| needs));
+    match Model::new(balancers, pools, groups, sources) {
         Ok(model) => Filled { model, kept },
         Err(_) => Filled { model: good.clone(), kept: vec!["everything".to_owned()] },
     }

@@ -51,6 +51,8 @@ cidr = "192.0.2.0/24"
 [flow_log]
 [sflow]
 collector = "192.0.2.9:6343"
+[snat]
+v4 = "10.0.0.16/28"
 [[ipgroup]]
 name = "office"
 ip_list = ["10.0.0.1", { ip = "10.0.0.2" }]

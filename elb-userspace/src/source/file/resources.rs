@@ -15,10 +15,11 @@ use super::source_text::{SourceText, include};
 use super::table::{IPV4, IPV6, Table};
 use super::{ipgroup, monitor, port_range, tracking};
 use crate::model::monitor::HealthCheck;
+use crate::model::value::ValueRule as _;
 use crate::model::{
     Announce, FlowsOnUnhealthy, Forwarding, HoldTime, IdleTimeout, LbAlgorithm, Limit, Listener,
     LoadBalancer, Member, MemberCount, MinimumHealthy, Name, NoMember, Pool, Protocol, ResourceId,
-    RingSize, Weight,
+    RingSize, SourceAddresses, Weight,
 };
 use crate::source::api::{self, ApiSettings};
 use crate::source::flow_log::{self, FlowLogSettings};
@@ -39,6 +40,7 @@ pub(super) struct FileDraft {
     pub(super) metrics: Option<MetricsSettings>,
     /// `None`: it is there, and wrong.
     pub(super) api: Option<Option<ApiSettings>>,
+    pub(super) snat: Option<SourceAddresses>,
     pub(super) resources: Draft,
 }
 
@@ -66,6 +68,13 @@ pub(super) fn read<'a>(document: &'a DeTable<'a>, report: &'a RefCell<Report>) -
         only_in_the_store(&mut root);
     }
     draft.sflow = root.table("sflow", "[sflow]".to_owned()).and_then(sflow::read);
+    if root.peek_in("api", "forwarding").as_deref() == Some(Forwarding::FullNat.as_str())
+        && !root.has("snat")
+    {
+        let what = "forwarding fullnat of [api] takes source addresses for members to answer, and there are none";
+        root.wrong("api", what, "add [snat] with v4 = \"PREFIX\", or use another forwarding");
+    }
+    draft.snat = root.table("snat", "[snat]".to_owned()).and_then(source_addresses);
     draft.resources.read_all(&mut root);
     root.finish();
     let pieces = report.borrow().pieces();
@@ -77,6 +86,14 @@ pub(super) fn read<'a>(document: &'a DeTable<'a>, report: &'a RefCell<Report>) -
         draft.resources.set_check_user(agent);
     }
     draft
+}
+
+/// Reads `[snat]`; `None` if it is wrong.
+fn source_addresses(mut table: Table<'_>) -> Option<SourceAddresses> {
+    table.require("v4", &format!("set it to {}", SourceAddresses::rule()));
+    let v4 = table.parsed("v4");
+    let (sound, _) = table.finish();
+    v4.filter(|_| sound)
 }
 
 /// Reads a resource of a store: a text with one `[[load_balancer]]`, `[[pool]]` or `[[ipgroup]]`.

@@ -4,6 +4,7 @@ mod admission;
 mod ids;
 mod messages;
 mod monitors;
+mod source_addresses;
 
 use std::fs;
 
@@ -132,7 +133,7 @@ fn is_setting(line: &str, except: &[&str]) -> bool {
 fn the_sample_shows_every_key() {
     let with_unknown_key = |table: &str| {
         let text = format!(
-            "{SMALL}[[ipgroup]]\nname = \"office\"\nip_list = []\n[metrics]\n[flow_log]\n[sflow]\n"
+            "{SMALL}[[ipgroup]]\nname = \"office\"\nip_list = []\n[metrics]\n[flow_log]\n[sflow]\n[snat]\n"
         );
         let text = text.replace(table, &format!("{table}\nqqqqqqqqqq = 1"));
         let errors = parse("elb.toml", &text).unwrap_err();
@@ -144,6 +145,7 @@ fn the_sample_shows_every_key() {
         "[metrics]",
         "[flow_log]",
         "[sflow]",
+        "[snat]",
         "[[load_balancer]]",
         "[[load_balancer.listener]]",
         "[[pool]]",

@@ -15,7 +15,7 @@ use super::resources::FileDraft;
 use crate::health::path::AT_ONCE;
 use crate::model::monitor::ProbePath;
 use crate::model::rules::{self, At, Violation};
-use crate::model::{Listener, LoadBalancer, Model, Name, Pool};
+use crate::model::{Listener, LoadBalancer, Model, Name, Pool, SourceAddresses};
 use crate::source::settings::AgentSettings;
 
 /// Backend ids are 16 bits wide; 0 is no member and 65,535 marks an empty slot while a ring is built.
@@ -23,12 +23,13 @@ const MOST_BACKENDS: usize = 65_534;
 
 /// The largest part of the draft that is valid as a whole; what is left out is in the report.
 pub(super) fn validate(file: FileDraft, host: &Host, report: &RefCell<Report>) -> Model {
-    let FileDraft { agent, agent_at, resources: mut draft, .. } = file;
+    let FileDraft { agent, agent_at, snat, resources: mut draft, .. } = file;
     loop {
         draft.remove_orphans(report);
-        let mut violations = rules::check(&draft.load_balancers, &draft.pools, &draft.ip_groups);
+        let mut violations =
+            rules::check(&draft.load_balancers, &draft.pools, &draft.ip_groups, snat);
         if let (true, Some(agent)) = (violations.is_empty(), &agent) {
-            violations = draft.over_capacity(agent);
+            violations = draft.over_capacity(agent, snat);
             violations.extend(draft.takes_what_the_host_needs(host));
         }
         if violations.is_empty() {
@@ -44,7 +45,7 @@ pub(super) fn validate(file: FileDraft, host: &Host, report: &RefCell<Report>) -
     draft.warn_of_load(report);
     draft.warn_of_host_addresses(host, report);
     // The loop ends only when the rules have nothing left to say.
-    Model::right(draft.load_balancers, draft.pools, draft.ip_groups)
+    Model::right(draft.load_balancers, draft.pools, draft.ip_groups, snat)
 }
 
 impl Draft {
@@ -176,10 +177,14 @@ impl Draft {
     }
 
     /// What does not fit into the maps, taking the resources in the order of the file.
-    fn over_capacity(&self, agent: &AgentSettings) -> Vec<Violation> {
+    fn over_capacity(
+        &self,
+        agent: &AgentSettings,
+        snat: Option<SourceAddresses>,
+    ) -> Vec<Violation> {
         let mut violations = self.listeners_over_capacity(agent);
         violations.extend(capacity::port_ranges(&self.load_balancers));
-        violations.extend(capacity::addresses(&self.load_balancers));
+        violations.extend(capacity::addresses(&self.load_balancers, snat));
         violations.extend(capacity::pools(&self.pools));
         violations.extend(capacity::server_ids(&self.pools));
         let used = self.used_pools();

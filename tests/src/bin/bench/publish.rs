@@ -104,7 +104,8 @@ impl Agent {
     fn new(members: u32, size: u32) -> Result<Self> {
         let chunks = size.div_ceil(16);
         let backends = members + 2;
-        let capacity = Capacity { chunks, flows: 1024, backends, listeners: 16, clients: 1 };
+        let capacity =
+            Capacity { chunks, flows: 1024, backends, listeners: 16, clients: 1, bindings: 1 };
         let pins = PinDir::create()?;
         let mut object = LoadedObject::load(pins.path(), capacity)?;
         let maps = Maps::new(&mut object, capacity)?;

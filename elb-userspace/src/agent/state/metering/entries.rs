@@ -11,7 +11,7 @@ use crate::control::plan::{Command, Image};
 use crate::kernel::bpf::Capacity;
 
 /// Every map that [`map_of`] names: the series of each is there before its first write.
-pub(super) const WRITTEN: [&str; 25] = [
+pub(super) const WRITTEN: [&str; 28] = [
     DEVMAP,
     INTERFACES,
     MORE_MACS,
@@ -37,6 +37,9 @@ pub(super) const WRITTEN: [&str; 25] = [
     VIP_BITS,
     VIPS_V4,
     VIPS_V6,
+    BINDINGS_V4,
+    SNAT,
+    LISTENER_ENDPOINTS,
 ];
 
 /// The map that a command writes first of all.
@@ -71,6 +74,9 @@ pub(super) const fn map_of(command: &Command) -> &'static str {
         Command::PutClientBits(..) => CLIENT_ROUTE_BITS,
         Command::PutClientDefault(..) => CLIENT_DEFAULTS,
         Command::PutVipBits(..) => VIP_BITS,
+        Command::ClearBindings => BINDINGS_V4,
+        Command::PutSnat(_) => SNAT,
+        Command::PutEndpoint(..) => LISTENER_ENDPOINTS,
         Command::PutVip(IpAddr::V4(_), _) | Command::RemoveVip(IpAddr::V4(_)) => VIPS_V4,
         Command::PutVip(IpAddr::V6(_), _) | Command::RemoveVip(IpAddr::V6(_)) => VIPS_V6,
     }

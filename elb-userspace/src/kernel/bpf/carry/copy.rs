@@ -27,6 +27,8 @@ pub(super) fn is_copied(name: &str) -> bool {
         names::FLOWS_V6,
         names::CLIENT_OPENINGS,
         names::CLIENTS,
+        // Shared, or about other addresses.
+        names::BINDINGS_V4,
     ]
     .contains(&name)
         && !COUNTERS.contains(&name)

@@ -53,7 +53,7 @@ impl FlowKey for FlowKeyV6 {
 
 impl Source {
     /// Looks at what is pinned.
-    pub(super) fn open(pins: &Pins, wanted_clients: u32) -> Result<Self, CarryError> {
+    pub(super) fn open(pins: &Pins, wanted: Capacity) -> Result<Self, CarryError> {
         let path = pins.path.clone();
         let unreadable = |error| CarryError::Unreadable { path: path.clone(), error };
         let open = |name| RawMap::open(&path.join(name)).map_err(unreadable);
@@ -68,17 +68,18 @@ impl Source {
             _ => return Err(CarryError::Unknown { path, version }),
         };
         let entries = |name| open(name).map(|map| map.entries);
-        // Maps that lack it have none, until they are adopted with as many as are wanted.
-        let clients = match path.join(names::CLIENTS).exists() {
-            true => Some(entries(names::CLIENTS)?),
-            false => None,
+        // Maps that lack one have none, until they are adopted with as many as are wanted.
+        let later = |name, wanted| match path.join(name).exists() {
+            true => entries(name),
+            false => Ok(wanted),
         };
         let capacity = Capacity {
             chunks: entries(names::RINGS)?,
             flows: entries(names::FLOWS_V4)?,
             backends: entries(names::BACKENDS)?,
             listeners: entries(names::LISTENERS_V4)?,
-            clients: clients.unwrap_or(wanted_clients),
+            clients: later(names::CLIENTS, wanted.clients)?,
+            bindings: later(names::BINDINGS_V4, wanted.bindings)?,
         };
         let (links, generation) = (pins.links.clone(), pins.generation);
         let source = Self { path, links, generation, layout, capacity };
@@ -186,10 +187,14 @@ impl Source {
                 *wanted = has;
             }
         };
-        let Capacity { chunks, flows, backends, listeners, clients } = self.capacity;
+        let Capacity { chunks, flows, backends, listeners, clients, bindings } = self.capacity;
         if wanted.clients == Capacity::NO_CLIENTS {
             // A pool may ask for them again.
             capacity.clients = clients;
+        }
+        if wanted.bindings == Capacity::NO_BINDINGS {
+            // So that a pool that is to have none for a moment replaces nothing.
+            capacity.bindings = bindings;
         }
         if wanted.chunks < chunks {
             let used = self.used_chunks()?;

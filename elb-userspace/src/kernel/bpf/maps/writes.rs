@@ -98,6 +98,12 @@ impl MapStore for Maps {
             Command::PutReply(key, reply) => self.replies.put(key, reply),
             Command::RemoveReply(key) => self.replies.remove(key),
             Command::PutMemberBits(index, word) => self.replies.put_bits(*index, *word),
+            Command::ClearBindings => {
+                self.snat.clear();
+                Ok(())
+            }
+            Command::PutSnat(snat) => self.snat.put(snat),
+            Command::PutEndpoint(id, endpoint) => self.snat.put_endpoint(*id, endpoint),
             Command::PutVip(IpAddr::V4(address), value) => self
                 .vips_v4
                 .insert(Record(u32::from_ne_bytes(address.octets())), Record(*value), 0)

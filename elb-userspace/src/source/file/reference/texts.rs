@@ -133,6 +133,22 @@ pub(super) const SECTIONS: &[Section] = &[
         ],
     },
     Section {
+        heading: "`[snat]`: source addresses of pools with `fullnat`",
+        about: "\
+Optional; a pool with `forwarding = \"fullnat\"` needs it. Members of such pools see these addresses in the place of clients',
+and answer them. They belong to this load balancer alone: no interface of a host has them, this host answers ARP for
+them, and what members send to them must get here (they are on a segment of `[agent] interfaces`, or routed to this host).
+
+Each address has 64512 ports, and each connection takes one while it is open, and for up to 60 seconds after; each has its
+port among 32, so that no new connection is refused for lack of one (`no_source_port`) up to 70 % in use. `elb status` shows
+how many are, and it is a problem from 60 % on: give the prefix more addresses. A reload takes another prefix; the connections of
+these pools end with a reset then. Bindings take 1 MiB for each address.",
+        table: &["snat"],
+        keys: &[
+            key("v4", "The IPv4 addresses.", r#""10.0.0.16/28""#),
+        ],
+    },
+    Section {
         heading: "`[[load_balancer]]`: addresses that take connections",
         about: "Any number.",
         table: &["load_balancer"],
@@ -214,22 +230,25 @@ Any number that has room: 4096.
 
 `forwarding` decides what members need, who can be where, and which way answers go:
 
-| | `l2` | `ipip`, `gue` | `nat` |
-|---|---|---|---|
-| member needs | the virtual address on `lo` | that, and to take outer headers off | a route to clients through this host |
-| `elb backend up` there | `--vip` | `--vip`, `--from` | nothing if this host is its default route, else `--via`, `--port` |
-| member is | on a segment of this host | anywhere, by any route | anywhere, if answers come back through this host |
-| member's port | the listener's | the listener's | any |
-| answers | to clients directly | to clients directly | through this host, which carries both directions |
-| client's address | kept | kept | kept |
-| bytes less for packets | 0 | 20 or 40, 32 or 52 | 0 |
-| clients on the member's segment | served | served | refused (`hairpin`) |
+| | `l2` | `ipip`, `gue` | `nat` | `fullnat` |
+|---|---|---|---|---|
+| member needs | the virtual address on `lo` | that, and to take outer headers off | a route to clients through this host | nothing but to let the source addresses in |
+| `elb backend up` there | `--vip` | `--vip`, `--from` | nothing if this host is its default route, else `--via`, `--port` | nothing |
+| member is | on a segment of this host | anywhere, by any route | anywhere, if answers come back through this host | anywhere |
+| member's port | the listener's | the listener's | any | any |
+| answers | to clients directly | to clients directly | through this host, which carries both directions | the same |
+| client's address | kept | kept | kept | not seen: one of `[snat]` in its place |
+| IP versions | both | both | both | IPv4 |
+| bytes less for packets | 0 | 20 or 40, 32 or 52 | 0 | 0 |
+| clients on the member's segment | served | served | refused (`hairpin`) | served |
 
 Use `l2` where all hosts share a segment, and `ipip` or `gue` where they do not: answers cost this host nothing. Use
 `nat` for servers that are to stay as they are, or whose port is another one; this host must then carry their answers,
-too, and all interfaces that these come in by must be in `[agent] interfaces`. Addresses inside of protocols (FTP) are
-not translated, nor is SCTP. A later version's `fullnat` will translate the client's address as well, for members that
-have no route through this host or that are neighbours of the clients; it is refused now.
+too, and all interfaces that these come in by must be in `[agent] interfaces`. Use `fullnat` for members that have no route
+through this host, or that are neighbours of the clients, or that call each other through a virtual address: they see an
+address of [`[snat]`](#snat-source-addresses-of-pools-with-fullnat) and not the client's, a connection that is silent for
+longer than `keepalive_timeout` ends with a reset, and so does one whose packets come to another load balancer. Addresses inside of
+protocols (FTP) are not translated, nor is SCTP.
 
 With `slow_start`, the share of a member that is new rises from little to all of it in proportion to time, in up to 20
 steps of a second or more, whatever the weights are: at half of the time it gets half of what will be its share. The

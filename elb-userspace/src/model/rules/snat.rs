@@ -1,0 +1,58 @@
+//! What must hold for source addresses, and pools whose members see them in the place of clients' addresses.
+
+use std::net::IpAddr;
+
+use super::{At, Rules};
+use crate::model::Pool;
+
+impl Rules<'_> {
+    /// A source address is nothing else.
+    pub(super) fn no_source(&mut self, at: At, key: &'static str, address: IpAddr) {
+        let sources = self.source_addresses.filter(|sources| sources.holds(address));
+        if let Some(sources) = sources {
+            let what =
+                format!("{key} {address} is one of the source addresses, [snat] v4 {sources}");
+            self.report(at, key, what, "use another address, or another prefix in [snat]");
+        }
+    }
+
+    /// A pool with `fullnat` takes source addresses, and members that they can reach.
+    pub(super) fn hidden_clients(&mut self, i: usize, pool: &Pool) {
+        if !pool.forwarding.hides_clients() {
+            return;
+        }
+        if self.source_addresses.is_none() {
+            let what = format!(
+                "forwarding {} takes source addresses for members to answer, and there are none",
+                pool.forwarding
+            );
+            let fix = "add [snat] with v4 = \"PREFIX\", addresses that no other host has (/26 to /32), or use \
+                       forwarding = \"nat\"";
+            self.report(At::Pool(i), "forwarding", what, fix);
+        }
+        for (j, member) in pool.members.iter().enumerate().filter(|(_, one)| one.address.is_ipv6())
+        {
+            let what = format!(
+                "address {} is of IPv6, and forwarding {} carries IPv4 only",
+                member.address, pool.forwarding
+            );
+            let fix = "use the member's IPv4 address, or forwarding = \"nat\"";
+            self.report(At::Member(i, j), "address", what, fix);
+        }
+    }
+
+    /// A virtual IPv6 address leads to a pool with `fullnat`.
+    pub(super) fn unhidden_version(
+        &mut self,
+        at: At,
+        (key, pool): (&'static str, &Pool),
+        vip: IpAddr,
+    ) {
+        let what = format!(
+            "VIP {vip} is of IPv6, and pool \"{}\" has forwarding {}, which carries IPv4 only",
+            pool.name, pool.forwarding
+        );
+        let fix = "use forwarding = \"nat\", or a load balancer for IPv6 with a pool of its own";
+        self.report(at, key, what, fix);
+    }
+}
