@@ -42,7 +42,7 @@ use crate::kernel::bpf::{
     AttachError, Attachment, Capacity, LoadedObject, Maps, Program, coarse_seconds,
 };
 use crate::model::time::{Now, Time};
-use crate::model::{LoadBalancer, Model, Pool, ResourceId};
+use crate::model::{LoadBalancer, Model, Pool, ResourceId, SourceAddresses};
 use crate::source::file::Config;
 
 /// What an agent starts with.
@@ -196,7 +196,11 @@ impl Core {
         let balancers = self.config.model.load_balancers();
         WantedAddresses {
             members: all,
-            vips: balancers.iter().flat_map(LoadBalancer::vips).collect(),
+            vips: balancers
+                .iter()
+                .flat_map(LoadBalancer::vips)
+                .chain(source_addresses(&self.config.model))
+                .collect(),
             clients: self.wanted_clients(self.translates()),
         }
     }
@@ -320,6 +324,11 @@ pub(super) fn room(capacity: Capacity) -> IdSpace {
         backends: capacity.backends,
         slots: capacity.chunks.saturating_mul(CHUNK),
     }
+}
+
+/// Source addresses of pools with `fullnat`.
+pub(super) fn source_addresses(model: &Model) -> impl Iterator<Item = IpAddr> + use<> {
+    model.source_addresses().into_iter().flat_map(SourceAddresses::all).map(IpAddr::V4)
 }
 
 /// Addresses of all members.

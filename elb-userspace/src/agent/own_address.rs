@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use super::core::Core;
+use super::core::{Core, source_addresses};
 use super::state::OwnAddresses;
 use crate::agent::saved::Folder;
 use crate::control::network::{Network, Route};
@@ -64,7 +64,9 @@ impl Core {
 
 fn own(model: &Model, network: &Network) -> BTreeSet<IpAddr> {
     let vips = model.load_balancers().iter().flat_map(LoadBalancer::vips);
-    vips.filter(|vip| network.routes.get(vip) == Some(&Route::Local)).collect()
+    vips.chain(source_addresses(model))
+        .filter(|vip| network.routes.get(vip) == Some(&Route::Local))
+        .collect()
 }
 
 /// In words, by load balancer.
@@ -72,7 +74,7 @@ fn problems(model: &Model, found: &BTreeSet<IpAddr>, host: &Host) -> Vec<String>
     let all = model.load_balancers().iter();
     let all = all.flat_map(|lb| lb.vips().map(move |vip| (lb, vip)));
     let own = all.filter(|(_, vip)| found.contains(vip));
-    own.map(|(lb, vip)| {
+    let own = own.map(|(lb, vip)| {
         let taken = host.taken_by(lb, vip).map_or_else(String::new, |taken| format!("; {taken}"));
         format!(
             "load balancer {:?}: {vip} is an address of this host as well: members that have it on \
@@ -80,8 +82,16 @@ fn problems(model: &Model, found: &BTreeSet<IpAddr>, host: &Host) -> Vec<String>
              this host's interfaces, or use another virtual address",
             lb.name.as_str()
         )
-    })
-    .collect()
+    });
+    let sources = source_addresses(model).filter(|address| found.contains(address));
+    let sources = sources.map(|address| {
+        format!(
+            "[snat]: {address} is an address of this host as well: connections that this host opens from it, and \
+             those of pools with fullnat, may get each other's answers; remove it from this host's interfaces, or \
+             use another prefix"
+        )
+    });
+    own.chain(sources).collect()
 }
 
 #[cfg(test)]
@@ -109,5 +119,17 @@ mod tests {
         assert_eq!(said.len(), 1);
         assert!(said[0].contains("10.0.0.100 is an address of this host as well"), "{said:?}");
         assert!(said[0].contains("listener \"all\" takes every connection"), "{said:?}");
+    }
+
+    #[test]
+    fn a_source_address_that_appears_is_said() {
+        let text = "[agent]\ninterfaces = [\"eth0\"]\n[snat]\nv4 = \"10.0.0.16/30\"\n";
+        let model = file::parse("test", text).unwrap().model;
+        let mut network = Network::default();
+        network.routes.insert(IpAddr::from([10, 0, 0, 17]), Route::Local);
+        network.routes.insert(IpAddr::from([10, 0, 0, 18]), Route::None);
+        let said = problems(&model, &own(&model, &network), &Host::default());
+        assert_eq!(said.len(), 1);
+        assert!(said[0].contains("[snat]: 10.0.0.17 is an address of this host"), "{said:?}");
     }
 }

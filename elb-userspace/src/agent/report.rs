@@ -6,6 +6,7 @@ mod impairment;
 mod parts;
 mod replies;
 mod selection;
+mod snat;
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -46,6 +47,7 @@ impl Core {
             traced: self.host.keeping.program == Program::Traced,
             flow_log: self.flow_log.status(),
             sflow: self.flow_log.sflow_status(),
+            snat: self.source_ports(),
             api: self.file.stored.is_some().then(|| status::ApiRefusals {
                 wrong_credentials: v3::wrong_credentials(),
                 unrecorded: store::unrecorded(),
@@ -92,6 +94,7 @@ impl Core {
         all.extend(self.faults.idle_tasks.iter().map(idle));
         all.extend(self.faults.panics.problems());
         all.extend(self.held_problems());
+        all.extend(self.source_ports().as_ref().and_then(snat::problem));
         all.extend(lost_lines());
         // A reload that was refused says what cannot be written, too.
         let mut said = BTreeSet::new();

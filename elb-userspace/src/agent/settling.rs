@@ -11,11 +11,28 @@ use super::clock::now;
 use super::core::Core;
 use crate::control::assign::{AssignedMember, AssignedPool};
 use crate::control::census::Census;
+use crate::control::reconcile::SweepFindings;
 use crate::control::ring::slots::is_quiet;
 use crate::kernel::bpf::{coarse_seconds, coarse_until};
 
 /// From one look at how full the flow tables are to the next.
 pub(super) const LOOK: Duration = Duration::from_millis(200);
+
+/// Flows that name a backend: those with records, and those with a port of a source address.
+struct FoundFlows<'a> {
+    census: &'a Census,
+    bound: BTreeSet<u16>,
+}
+
+impl SweepFindings for FoundFlows<'_> {
+    fn flows(&self, backend: u16) -> u32 {
+        self.census.flows(backend) + u32::from(self.bound.contains(&backend))
+    }
+
+    fn moved(&self, listener: u16) -> u32 {
+        self.census.moved(listener)
+    }
+}
 
 impl Core {
     /// In how much time the flow tables are to be swept: while slots are not settled, flows are recorded,
@@ -53,7 +70,8 @@ impl Core {
         // What came since may have got flows that the sweep did not see.
         if revision == self.serving.revision {
             let named = self.named_members();
-            changed |= self.serving.reconciler.swept(&census, |pool, id| {
+            let found = FoundFlows { census: &census, bound: self.bound_backends(now) };
+            changed |= self.serving.reconciler.swept(&found, |pool, id| {
                 named.get(&pool.id).is_some_and(|named| named.contains(&id))
             });
         }
@@ -61,6 +79,14 @@ impl Core {
         if changed {
             self.publish();
             self.save();
+        }
+    }
+
+    /// Backends that flows have ports of source addresses for, of pools that have had such.
+    fn bound_backends(&self, now: u32) -> BTreeSet<u16> {
+        match self.serving.observed.snat.addresses {
+            0 => BTreeSet::new(),
+            _ => self.serving.maps.bound_backends(now),
         }
     }
 

@@ -127,7 +127,7 @@ pub fn judge(duty: &Duty, facts: &Facts) -> Report {
     let mut findings = vec![
         kept::kept(duty, facts),
         owner::owner(&facts.holders, facts.silence.as_ref()),
-        own_address::own_address(&facts.own_vips),
+        own_address::own_address(&facts.own_vips, &facts.own_sources),
         state_dir::state_dir(facts.state_dir.as_ref()),
         host::kernel(&facts.kernel),
         host::capabilities(facts.capabilities),

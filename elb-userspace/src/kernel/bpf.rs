@@ -1,6 +1,7 @@
 //! The kernel's side of the load balancer: the only module of the agent that knows aya.
 
 mod attach;
+mod bindings;
 mod carry;
 mod clock;
 mod counters;
@@ -25,6 +26,7 @@ pub use attach::{
     AttachError, Attachment, carry_probes, detach, detach_pinned, move_probes, pinned,
     pinned_program,
 };
+pub use bindings::Bindings;
 pub use carry::{Carry, CarryError};
 pub use clock::{coarse_seconds, coarse_until};
 pub use counters::{CounterMaps, PacketCounts, ProgramRuns, WantedCounts};

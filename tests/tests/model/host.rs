@@ -115,7 +115,10 @@ impl Datapath for Host {
             | Command::RemoveRange(_)
             | Command::PutReply(_, _)
             | Command::RemoveReply(_)
-            | Command::PutMemberBits(_, _) => {
+            | Command::PutMemberBits(_, _)
+            | Command::ClearBindings
+            | Command::PutSnat(_)
+            | Command::PutEndpoint(..) => {
                 unreachable!("the pools of scripts have no {command:?}")
             }
         }

@@ -292,7 +292,7 @@ fn model(wanted: &Wanted) -> Model {
     };
     let present = (0..).zip(&wanted.pools).filter(|(_, pool)| pool.present);
     let pools = present.map(|(number, pool)| model_pool(wanted, number, pool));
-    Model::new(vec![load_balancer], pools.collect(), vec![]).unwrap()
+    Model::new(vec![load_balancer], pools.collect(), vec![], None).unwrap()
 }
 
 fn model_pool(wanted: &Wanted, number: usize, pool: &Pool) -> model::Pool {

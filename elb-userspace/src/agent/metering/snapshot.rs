@@ -136,6 +136,7 @@ impl Core {
             tracers,
             flow_log: self.flow_log.figures(),
             sflow: self.flow_log.sflow_figures(),
+            source_ports: self.source_ports().map(|snat| (snat.ports, snat.used)),
             events: [
                 ("unhealthy", unhealthy),
                 ("recovered", recovered),

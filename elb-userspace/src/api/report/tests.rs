@@ -57,6 +57,7 @@ fn end() -> Part {
         traced: false,
         flow_log: None,
         sflow: None,
+        snat: None,
         api: None,
         interfaces: Vec::new(),
         config: "/x".into(),

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::agent::{
     Agent, ApiRefusals, FlowLogLost, FlowLogStatus, KeptStatus, Panics, Probing, SflowLost,
-    SflowStatus, WebhookStatus,
+    SflowStatus, SnatStatus, WebhookStatus,
 };
 pub use self::replies::{Replies, ReplyRate};
 use crate::control::reconcile::{Fallback, Reserve, Rising};

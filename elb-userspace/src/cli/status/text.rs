@@ -9,7 +9,7 @@ use super::units::bytes;
 use super::{rate, summary};
 use crate::api::shape::status::{
     AccessStatus, FlowLogLost, FlowLogStatus, ListenerStatus, MemberStatus, PathStatus, PoolStatus,
-    Reason, SflowLost, SflowStatus, Status, WebhookStatus,
+    Reason, SflowLost, SflowStatus, SnatStatus, Status, WebhookStatus,
 };
 
 /// How to write it.
@@ -60,6 +60,9 @@ pub(super) fn text(status: &Status, form: Form) -> String {
             out,
             "sFlow to {collector} · {samples} samples, {discards} refused packets · lost {kernel} in the kernel, {limit} by limit, {unsent} unsent"
         );
+    }
+    if let Some(SnatStatus { v4, ports, used }) = &agent.snat {
+        let _ = writeln!(out, "source addresses {v4} · {used} of {ports} ports in use");
     }
     for kept in agent.kept.iter().filter(|kept| kept.in_place && kept.restored > 0) {
         let (object, times) = (&kept.object, kept.restored);

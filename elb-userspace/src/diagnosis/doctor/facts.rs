@@ -36,6 +36,8 @@ pub struct Facts {
     pub silence: Option<Silence>,
     /// Virtual addresses that are this host's own.
     pub own_vips: Vec<OwnVip>,
+    /// Source addresses that are, each with the interface that has it.
+    pub own_sources: Vec<(IpAddr, String)>,
     /// Where the agent keeps what the next one needs; none: it is not known where.
     pub state_dir: Option<StateDir>,
     /// Routes to virtual addresses and members.

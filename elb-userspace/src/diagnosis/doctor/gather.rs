@@ -69,6 +69,7 @@ pub async fn gather(duty: &Duty) -> Result<Facts, GatherError> {
         silence: if kept.agent { None } else { process::silence(duty) },
         kept,
         own_vips: own_address::own_vips(duty),
+        own_sources: own_address::own_sources(duty),
         state_dir: duty.state_dir.as_deref().map(state_dir::state_dir),
         network,
     })

@@ -1,18 +1,29 @@
 //! Whether virtual addresses are addresses of this host, and what listeners take there from it.
 
+use std::net::IpAddr;
+
 use super::facts::OwnVip;
 use crate::diagnosis::check::Check;
 use crate::diagnosis::report::{Finding, Outcome};
 
-pub(super) fn own_address(own: &[OwnVip]) -> Finding {
-    if own.is_empty() {
+pub(super) fn own_address(own: &[OwnVip], sources: &[(IpAddr, String)]) -> Finding {
+    if own.is_empty() && sources.is_empty() {
         let what = "no virtual address is an address of this host";
         return Finding::seen(Check::OwnAddress, Outcome::Pass, what);
     }
     let takes = |one: &&OwnVip| one.taken.is_some() && !one.is_allowed;
     let outcome = if own.iter().any(|one| takes(&one)) { Outcome::Fail } else { Outcome::Warn };
-    let lines: Vec<String> = own.iter().map(line).collect();
-    let fixes: Vec<String> = own.iter().map(fix).collect();
+    let own_sources = sources.iter().map(|(address, interface)| {
+        format!(
+            "[snat]: {address} is an address of {interface} as well: connections that this host opens from it, and \
+             those of pools with fullnat, may get each other's answers"
+        )
+    });
+    let lines: Vec<String> = own.iter().map(line).chain(own_sources).collect();
+    let source_fixes = sources.iter().map(|(address, interface)| {
+        format!("ip address show to {address}; ip address del {address} dev {interface}, or use another [snat]")
+    });
+    let fixes: Vec<String> = own.iter().map(fix).chain(source_fixes).collect();
     Finding::seen(Check::OwnAddress, outcome, lines.join("\n")).fix(fixes.join("\n"))
 }
 

@@ -52,6 +52,7 @@ pub(super) fn facts() -> Facts {
         holders: Vec::new(),
         silence: None,
         own_vips: Vec::new(),
+        own_sources: Vec::new(),
         state_dir: state_dir(DirectoryRoom::Free { bytes: 1 << 30, files: true }),
         network,
         probes: Some(Vec::new()),

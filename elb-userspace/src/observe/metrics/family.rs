@@ -195,6 +195,10 @@ families! {
             "Sampled (flow) and refused (discard) packets that were sent to the collector, since the agent started.";
         SFLOW_LOST Counter "elb_sflow_lost" "" ["cause"]
             "Those that were not: beyond what the kernel writes down in a second or without room there, refused packets beyond discards_per_second, or not sent by this host, or refused by the collector's.";
+        SOURCE_PORTS Gauge "elb_source_ports" "" []
+            "Ports of source addresses that connections of pools with fullnat may have; absent without [snat].";
+        SOURCE_PORTS_USED Gauge "elb_source_ports_used" "" []
+            "Of these, those that connections have, a few seconds ago at most; above 0.6 of all, some connections find none soon.";
         EVENTS Counter "elb_events" "" ["kind"]
             "Events as elb events shows them, since the agent started: unhealthy, recovered, in_service and in_reserve of backup members, slow_start and slow_start_over of members that rise to their share, and fallback and fallback_over of listeners.";
         LOG_MESSAGES Counter "elb_log_messages" "" ["level"]

@@ -77,6 +77,8 @@ pub struct AgentFigures {
     pub flow_log: FlowLogFigures,
     /// Samples by sFlow.
     pub sflow: SflowFigures,
+    /// Ports of source addresses, and how many are in use; none: there are no such addresses.
+    pub source_ports: Option<(u32, u32)>,
     /// Events, by kind.
     pub events: [(&'static str, u64); 8],
     /// Lines of the log, by level.

@@ -89,6 +89,7 @@ fn agent() -> AgentFigures {
             events: [("open", 9), ("end", 8), ("refused", 7)],
             lost: [("rate", 3), ("ring", 2), ("sink", 1)],
         },
+        source_ports: Some((64_512, 3)),
         sflow: SflowFigures {
             is_on: true,
             samples: [("flow", 5), ("discard", 4)],

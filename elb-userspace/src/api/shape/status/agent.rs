@@ -29,6 +29,9 @@ pub struct Agent {
     /// Samples by sFlow; none: none are sent.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub sflow: Option<SflowStatus>,
+    /// Source addresses of pools with fullnat; none: there are none.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub snat: Option<SnatStatus>,
     /// What the V3 API refused; none: it is not served.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub api: Option<ApiRefusals>,
@@ -65,6 +68,17 @@ pub struct Agent {
     pub kept: Vec<KeptStatus>,
     /// How the members are probed.
     pub probing: Probing,
+}
+
+/// Source addresses, and how many of their ports flows have.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct SnatStatus {
+    /// The prefix.
+    pub v4: String,
+    /// Ports that flows may have, of all addresses.
+    pub ports: u32,
+    /// Ports that are in use, a few seconds ago at most.
+    pub used: u32,
 }
 
 /// What the V3 API refused, since the agent started.

@@ -1,5 +1,7 @@
 //! Which virtual addresses are this host's own, and what listeners take there from it.
 
+use std::net::IpAddr;
+
 use crate::diagnosis::doctor::Duty;
 use crate::diagnosis::doctor::facts::OwnVip;
 use crate::model::{LoadBalancer, Model};
@@ -20,6 +22,15 @@ pub(super) fn own_vips(duty: &Duty) -> Vec<OwnVip> {
         })
     });
     own.collect()
+}
+
+/// Source addresses that are this host's own, with the interface.
+pub(super) fn own_sources(duty: &Duty) -> Vec<(IpAddr, String)> {
+    let sources = duty.probed.as_ref().and_then(|(model, _)| model.source_addresses());
+    let Some(sources) = sources else { return Vec::new() };
+    let host = Host::look();
+    let own = host.addresses.iter().filter(|(address, _)| sources.holds(**address));
+    own.map(|(address, interface)| (*address, interface.clone())).collect()
 }
 
 /// Whether a pool of a load balancer has its members' answers translated.

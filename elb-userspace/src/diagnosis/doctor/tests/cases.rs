@@ -143,6 +143,13 @@ pub(super) fn cases() -> Vec<Case> {
             "ip address show to 192.0.2.10",
         ),
         (
+            "a source address of the host's own",
+            general(|f| f.own_sources = vec![(address("10.0.0.17"), "eth0".to_owned())]),
+            Check::OwnAddress,
+            Outcome::Warn,
+            "ip address show to 10.0.0.17; ip address del 10.0.0.17 dev eth0, or use another [snat]",
+        ),
+        (
             "a listener that takes the host's ssh",
             general(|f| f.own_vips = own_vip(Some("listener \"all\" takes ssh"), false)),
             Check::OwnAddress,

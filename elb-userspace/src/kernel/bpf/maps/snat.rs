@@ -1,35 +1,39 @@
 //! The maps of source addresses: which there are, whose their ports are, and what clients know listeners by.
 
+use std::collections::BTreeSet;
+use std::ops::ControlFlow;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use aya::Ebpf;
 use aya::maps::MapData;
-use elb_common::binding::Bucket;
 use elb_common::listener::ListenerEndpoint;
 use elb_common::names;
 use elb_common::snat::Snat;
 
-use super::{MapArray, MapError, array, at, ids, take};
+use super::{MapArray, MapError, Maps, array, at, ids, take};
 use crate::control::plan::Image;
+use crate::kernel::bpf::bindings::Bindings;
 use crate::kernel::bpf::object::Capacity;
 use crate::kernel::bpf::record::Record;
-use crate::kernel::bpf::shared::Shared;
 
 /// `SNAT`, `BINDINGS_V4` and `LISTENER_ENDPOINTS`.
 pub(super) struct SnatMaps {
     snat: MapArray<Snat>,
-    bindings: Arc<Shared<Bucket>>,
+    bindings: Arc<Bindings>,
+    counted: Counted,
     endpoints: MapArray<ListenerEndpoint>,
 }
 
 impl SnatMaps {
     pub(super) fn take(ebpf: &mut Ebpf, capacity: Capacity) -> Result<Self, MapError> {
         let map: MapData = array(ebpf, names::BINDINGS_V4);
-        let bindings = Shared::new(map.fd(), capacity.bindings)
+        let bindings = Bindings::new(map.fd(), capacity.bindings)
             .map_err(|error| at(names::BINDINGS_V4)(aya::maps::MapError::IoError(error)))?;
         Ok(Self {
             snat: take(ebpf, names::SNAT)?,
             bindings: Arc::new(bindings),
+            counted: Counted::default(),
             endpoints: take(ebpf, names::LISTENER_ENDPOINTS)?,
         })
     }
@@ -64,5 +68,44 @@ impl SnatMaps {
     /// Forgets whose the ports are.
     pub(super) fn clear(&self) {
         self.bindings.clear();
+        self.counted.0.store(0, Ordering::Relaxed);
+    }
+}
+
+/// How many ports were in use when, since counting takes milliseconds for each address.
+#[derive(Debug, Default)]
+struct Counted(AtomicU64);
+
+/// Seconds for which a count is good enough.
+const GOOD: u64 = 5;
+
+impl Maps {
+    /// How many ports of source addresses are in use, or were a few seconds ago.
+    pub fn source_ports_in_use(&self, now: u32) -> u32 {
+        let last = &self.snat.counted.0;
+        let word = last.load(Ordering::Relaxed);
+        if word != 0 && u64::from(now).wrapping_sub(word >> 32) < GOOD {
+            return word as u32;
+        }
+        let used = self.snat.bindings.in_use(now);
+        last.store(u64::from(now) << 32 | u64::from(used), Ordering::Relaxed);
+        used
+    }
+
+    /// The backends that flows with a port of a source address go to.
+    pub fn bound_backends(&self, now: u32) -> BTreeSet<u16> {
+        let mut backends = BTreeSet::new();
+        self.snat.bindings.walk(|_, binding| {
+            if !binding.course.is_over(now) {
+                backends.insert(binding.course.backend());
+            }
+            ControlFlow::Continue(())
+        });
+        backends
+    }
+
+    /// Whose the ports of source addresses are.
+    pub fn bindings(&self) -> Arc<Bindings> {
+        self.snat.bindings.clone()
     }
 }

@@ -39,6 +39,10 @@ impl Scrape {
         let sflow = &agent.sflow;
         out.all(&SFLOW_SAMPLES, sflow.samples.map(|(kind, n)| ([kind], Value::Whole(n))))?;
         out.all(&SFLOW_LOST, sflow.lost.map(|(cause, n)| ([cause], Value::Whole(n))))?;
+        if let Some((all, used)) = agent.source_ports {
+            out.one(&SOURCE_PORTS, Value::Whole(all.into()))?;
+            out.one(&SOURCE_PORTS_USED, Value::Whole(used.into()))?;
+        }
         out.all(&EVENTS, agent.events.map(|(kind, n)| ([kind], Value::Whole(n))))?;
         out.all(&LOG_MESSAGES, agent.logged.map(|(level, n)| ([level], Value::Whole(n))))?;
         out.one(&LOG_LOST, Value::Whole(agent.lost_lines))?;

@@ -1,0 +1,61 @@
+//! Whose each port of a source address is, read as packets write it.
+
+use std::io;
+use std::ops::ControlFlow;
+use std::os::fd::AsFd;
+
+use elb_common::binding::{Binding, Bucket, Course, Owner};
+use elb_common::snat::WAYS;
+
+use super::shared::Shared;
+
+/// `BINDINGS_V4`, mapped.
+#[derive(Debug)]
+pub struct Bindings {
+    memory: Shared<Bucket>,
+    buckets: u32,
+}
+
+impl Bindings {
+    pub(super) fn new(map: impl AsFd, buckets: u32) -> io::Result<Self> {
+        Ok(Self { memory: Shared::new(map, buckets)?, buckets })
+    }
+
+    /// Shows all that are somebody's, each with its number, until `visit` breaks.
+    pub fn walk(&self, mut visit: impl FnMut(u32, Binding) -> ControlFlow<()>) {
+        for number in 0..self.buckets * WAYS {
+            let Some(binding) = self.one(number) else { continue };
+            if visit(number, binding).is_break() {
+                return;
+            }
+        }
+    }
+
+    /// The binding of a number, if it is somebody's. Its two words may be of two moments.
+    fn one(&self, number: u32) -> Option<Binding> {
+        use std::sync::atomic::Ordering::Relaxed;
+        let (bucket, at) =
+            ((number / WAYS) as usize, (number % WAYS) as usize * size_of::<Binding>());
+        let owner = Owner(self.memory.word(bucket, at)?.load(Relaxed));
+        if !owner.is_one() {
+            return None;
+        }
+        let course = Course(self.memory.word(bucket, at + size_of::<Owner>())?.load(Relaxed));
+        Some(Binding { owner, course })
+    }
+
+    /// How many count.
+    pub(super) fn in_use(&self, now: u32) -> u32 {
+        let mut used = 0;
+        self.walk(|_, binding| {
+            used += u32::from(!binding.course.is_over(now));
+            ControlFlow::Continue(())
+        });
+        used
+    }
+
+    /// Forgets all.
+    pub(super) fn clear(&self) {
+        self.memory.clear();
+    }
+}
