@@ -111,6 +111,7 @@ pub enum Mode {
     /// Addressed to this host's own address: answers go through the load balancer.
     Nat,
     /// The same, and from an address of the load balancer's, which answers go to.
+    #[value(name = "fullnat")]
     FullNat,
 }
 
