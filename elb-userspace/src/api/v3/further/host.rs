@@ -83,7 +83,8 @@ fn features<'a>(
 ) -> impl Iterator<Item = (&'a str, &'a str, &'a str, &'a str)> + use<'a> {
     let hides_clients = view.host.limits.hides_clients;
     FEATURES.iter().map(move |(feature, of, value, description)| {
-        let value = if *feature == "transparent_client_ip" && hides_clients { "false" } else { value };
+        let value =
+            if *feature == "transparent_client_ip" && hides_clients { "false" } else { value };
         (*feature, *of, value, *description)
     })
 }
