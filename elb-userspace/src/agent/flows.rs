@@ -3,6 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::net::SocketAddr;
 use std::ops::ControlFlow;
+use std::sync::Arc;
 
 use elb_common::flow::Flow;
 use tokio::sync::mpsc;
@@ -11,11 +12,11 @@ use super::core::Core;
 use crate::api::shape::error::{Error, ErrorCode};
 use crate::api::shape::flows::FlowsLine;
 use crate::control::flow_key::Key;
-use crate::kernel::bpf::{FlowTables, MapError, coarse_seconds};
+use crate::kernel::bpf::{Bindings, FlowTables, MapError, coarse_seconds};
 use crate::observe::flows::cut::Reach;
 use crate::observe::flows::{
-    Clients, FlowCounts, FlowState, FlowsRequest, Identity, MemberFlows, Summary, Terms,
-    TrackedFlow,
+    BoundFlow, BoundTerms, Clients, FlowCounts, FlowState, FlowsRequest, Identity, MemberFlows,
+    Summary, Terms, TrackedFlow,
 };
 use crate::observe::names::Names;
 
@@ -35,7 +36,10 @@ impl Core {
         };
         let terms = Terms::new(&self.serving.observed);
         let FlowsRequest { limit, cut, .. } = *request;
-        Ok(Listing { tables, names, terms, wanted, limit, cut })
+        let bound = self.serving.observed.snat.addresses != 0;
+        let bound =
+            bound.then(|| (self.serving.maps.bindings(), BoundTerms::new(&self.serving.observed)));
+        Ok(Listing { tables, names, terms, wanted, limit, cut, bound })
     }
 }
 
@@ -67,6 +71,8 @@ pub(super) struct Listing {
     wanted: Wanted,
     limit: u64,
     cut: bool,
+    /// Bindings, where there are source addresses.
+    bound: Option<(Arc<Bindings>, BoundTerms)>,
 }
 
 impl Listing {
@@ -97,6 +103,10 @@ impl Listing {
             reach.add(&key, state);
             ControlFlow::Continue(())
         })?;
+        self.each_bound(|bound| {
+            by_member.entry(bound.flow.backend).or_default().add(bound.state);
+            ControlFlow::Continue(())
+        });
         let mut counts = FlowCounts::default();
         by_member.values().for_each(|one| counts += *one);
         let mut members: Vec<_> = by_member
@@ -140,22 +150,43 @@ impl Listing {
             return Ok(());
         }
         let now = coarse_seconds();
-        self.each(|key, flow, state| {
+        let mut send = |key: &Key, flow: &Flow, state: FlowState, as_source: Option<SocketAddr>| {
             if state.has_ended() != ended {
                 return ControlFlow::Continue(());
             }
             let line = FlowsLine::Flow(TrackedFlow {
-                identity: Identity::of(&key, &self.names),
+                identity: Identity::of(key, &self.names),
                 member: self.names.member(flow.backend),
                 state,
                 idle: now.saturating_sub(flow.seen),
+                as_source,
             });
             *left -= 1;
             if lines.blocking_send(line).is_err() || *left == 0 {
                 return ControlFlow::Break(());
             }
             ControlFlow::Continue(())
-        })
+        };
+        let mut is_over = false;
+        self.each(|key, flow, state| {
+            let goes_on = send(&key, &flow, state, None);
+            is_over = goes_on.is_break();
+            goes_on
+        })?;
+        if !is_over {
+            self.each_bound(|one| send(&one.key, &one.flow, one.state, Some(one.source)));
+        }
+        Ok(())
+    }
+
+    /// Visits those with a port of a source address that are asked for.
+    fn each_bound(&self, mut visit: impl FnMut(BoundFlow) -> ControlFlow<()>) {
+        let Some((bindings, terms)) = &self.bound else { return };
+        let now = coarse_seconds();
+        bindings.walk(|number, binding| match terms.flow(number, binding, now) {
+            Some(one) if self.wanted.has(&one.key, &one.flow) => visit(one),
+            Some(_) | None => ControlFlow::Continue(()),
+        });
     }
 
     /// Visits the flows that are asked for.

@@ -68,6 +68,7 @@ impl ServedApi {
             // One record is not used.
             members: agent.max_backends.get().saturating_sub(1),
             connections: agent.max_flows.get(),
+            hides_clients: stored.settings.forwarding.hides_clients(),
         };
         let health = core.probes.members.known.clone();
         let (settings, queries) = (stored.settings.clone(), queries.clone());

@@ -18,7 +18,18 @@ impl Core {
     /// A line if connections to a member, which has this id, are stuck.
     pub(super) fn stuck_problem(&self, pool: &Pool, member: &Member, id: u16) -> Option<String> {
         let openings = self.stuck_as(pool, id)?;
-        let what = if pool.forwarding.translates() {
+        let sources = self.config.model.source_addresses();
+        let sources = sources.filter(|_| pool.forwarding.hides_clients());
+        let let_in;
+        let what = if let Some(sources) = sources {
+            let_in = format!(
+                "none was answered through this load balancer, with a SYN-ACK or a reset: it does not let the source \
+                 addresses {sources} in, its answers to them go elsewhere, or it does not answer; on that host `elb \
+                 backend inspect --mode fullnat --from {}`",
+                sources.network()
+            );
+            &let_in
+        } else if pool.forwarding.translates() {
             "none was answered through this load balancer, with a SYN-ACK or a reset: its answers take another route, \
              or it does not answer; on that host `elb backend inspect --mode nat`"
         } else {

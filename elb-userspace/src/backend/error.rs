@@ -24,6 +24,13 @@ pub enum BackendError {
     /// Nothing to do.
     #[error("no virtual address is given; name at least one with --vip")]
     NoVip,
+    /// Its pool has `fullnat`.
+    #[error(
+        "with fullnat nothing is to be set up here: packets come to this host's own address, from the source addresses \
+         of the load balancer ([snat] there), and answers go back to these; only let them in, where a packet filter \
+         or the service does not take everyone, and see `elb backend inspect --mode fullnat --from SOURCE-ADDRESS`"
+    )]
+    NothingToSetUp,
     /// An address that cannot be one.
     #[error(
         "{vip} cannot be a virtual address: it is {what}; give a unicast address of the service"

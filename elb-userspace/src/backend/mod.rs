@@ -110,6 +110,9 @@ pub enum Mode {
     Gue,
     /// Addressed to this host's own address: answers go through the load balancer.
     Nat,
+    /// The same, and from an address of the load balancer's, which answers go to.
+    #[value(name = "fullnat")]
+    FullNat,
 }
 
 impl Mode {
@@ -120,13 +123,22 @@ impl Mode {
             Self::Ipip => "ipip",
             Self::Gue => "gue",
             Self::Nat => "nat",
+            Self::FullNat => "fullnat",
+        }
+    }
+
+    /// Whether packets come to this host's own address.
+    pub const fn is_translated(self) -> bool {
+        match self {
+            Self::Nat | Self::FullNat => true,
+            Self::L2 | Self::Ipip | Self::Gue => false,
         }
     }
 
     /// Whether packets come with outer headers, which the program takes off.
     pub const fn is_tunnel(self) -> bool {
         match self {
-            Self::L2 | Self::Nat => false,
+            Self::L2 | Self::Nat | Self::FullNat => false,
             Self::Ipip | Self::Gue => true,
         }
     }

@@ -62,7 +62,7 @@ pub(super) fn plan(
     let sysctl = |interface: &str, key| Sysctl { interface: interface.to_owned(), key };
     let quiet: [(SysctlKey, Enough); 2] =
         [(SysctlKey::ArpIgnore, ignores), (SysctlKey::ArpAnnounce, announces)];
-    let quiet = if mode == Mode::Nat { &[] } else { quiet.as_slice() };
+    let quiet = if mode.is_translated() { &[] } else { quiet.as_slice() };
     for &(key, enough) in quiet {
         for interface in [ALL, interface] {
             let sysctl = sysctl(interface, key);

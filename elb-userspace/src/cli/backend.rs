@@ -190,7 +190,7 @@ fn up(args: UpArgs) -> Result<ExitCode> {
         (Some(name), _) => name,
         (None, Some(via)) => backend::interface_to(*via)?,
         // Refused below, with what is missing.
-        (None, None) if mode == Mode::Nat => String::new(),
+        (None, None) if mode.is_translated() => String::new(),
         (None, None) => backend::default_interface()?,
     };
     let setup = Setup { vips, mode, from, mss, answers, interface, pin_dir, state_dir, attach };

@@ -18,7 +18,8 @@ use crate::observe::flows::{Clients, FlowCounts, FlowsRequest, Identity, Summary
 #[derive(Debug, Args)]
 #[command(group = ArgGroup::new("filter").multiple(true), after_help = "\
 Only flows on slots that change their owner are tracked, and all of pools with ROUND_ROBIN or
-LEAST_CONNECTIONS: on a settled ring there are none, however many connections there are.
+LEAST_CONNECTIONS: on a settled ring there are none, however many connections there are. Of pools with
+fullnat there are all, each with the source address and port that its member knows it by.
 
 First how many flows each member has, then the flows themselves, those that have ended last:
   open         its packets go by the record
@@ -36,7 +37,8 @@ sends is refused (reasons cut_answered and cut in `elb drops`) until it opens a 
 which is served. The member learns of it when it sends: the client's host answers with a reset.
 More than 100 are cut after you typed their number.
 
-Connections on settled slots have no record, and datagrams no reset: they cannot be cut like this.
+Connections on settled slots have no record, nor have those of fullnat, and datagrams no reset: they
+cannot be cut like this.
 For them, put the client into an IP group, let the listener's ipgroup be a black list of it with
 cut = true, and run `elb reload`: that refuses its new connections, too.
 
@@ -171,10 +173,11 @@ fn states(counts: &FlowCounts) -> Option<String> {
 }
 
 fn row(flow: &TrackedFlow) -> String {
-    let TrackedFlow { identity, member, state, idle } = flow;
+    let TrackedFlow { identity, member, state, idle, as_source } = flow;
     let what = match identity {
         Identity::FiveTuple { protocol, source, destination } => {
-            format!("{protocol:<4} {source} → {destination}")
+            let by = as_source.map(|source| format!(" → as {source}")).unwrap_or_default();
+            format!("{protocol:<4} {source} → {destination}{by}")
         }
         Identity::Connection { protocol, listener, connection } => {
             format!("{protocol:<4} connection {connection} of listener {listener}")
@@ -230,7 +233,8 @@ mod tests {
             ["198.51.100.7:1", "192.0.2.10:80"].map(|text| text.parse().unwrap());
         let protocol = "tcp".to_owned();
         let identity = Identity::FiveTuple { protocol, source, destination };
-        let flow = TrackedFlow { identity, member, state: FlowState::Cut, idle: 3 };
+        let flow =
+            TrackedFlow { identity, member, state: FlowState::Cut, idle: 3, as_source: None };
         assert_eq!(
             row(&flow),
             "tcp  198.51.100.7:1 → 192.0.2.10:80  web-1 (web)  cut, last packet 3 s ago"

@@ -4,6 +4,7 @@
 mod listeners;
 mod loss;
 mod pools;
+mod snat;
 
 use std::fmt;
 
@@ -84,6 +85,7 @@ impl Effect {
 pub fn effects(old: &Model, new: &Model, renamed: &[Renamed]) -> Vec<Effect> {
     let mut effects = listeners::effects(old, new, renamed);
     effects.extend(pools::effects(old, new, renamed));
+    effects.extend(snat::effect(old, new));
     effects.sort_by_key(|effect| effect.kind);
     effects
 }

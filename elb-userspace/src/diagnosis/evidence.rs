@@ -17,7 +17,7 @@ use crate::health::path;
 use crate::health::probe::{ProbeOutcome, ProbeSpec};
 use crate::health::{Cause, Failure, OperatingStatus};
 use crate::model::monitor::ProbePath;
-use crate::model::{Forwarding, Protocol};
+use crate::model::{Forwarding, Protocol, SourceAddresses};
 
 /// All that the checks conclude from.
 #[derive(Clone, Debug)]
@@ -70,6 +70,8 @@ pub struct PoolWanted {
     pub protocol: Protocol,
     /// How packets get to its members.
     pub forwarding: Forwarding,
+    /// What members see in the place of clients' addresses, with `fullnat`.
+    pub source_addresses: Option<SourceAddresses>,
     /// The listeners that it serves.
     pub listeners: Vec<Served>,
     /// Virtual addresses of its listeners that are this host's own.

@@ -1,12 +1,14 @@
 //! What to do, as commands to run.
 
+use std::net::IpAddr;
+
 use super::command::{apply, quoted};
 use super::evidence::{Evidence, WantedMember};
 use super::inspect::InspectRequest;
 use super::report::Ask;
 use crate::backend::{Mode, ServicePort};
-use crate::model::Forwarding;
 use crate::model::transport::TransportProtocol;
+use crate::model::{Forwarding, SourceAddresses};
 
 /// A change of the health monitor of a member's pool.
 pub fn monitor(wanted: &WantedMember, change: &str) -> String {
@@ -77,7 +79,7 @@ pub fn question(evidence: &Evidence) -> InspectRequest {
     InspectRequest {
         protocol: TransportProtocol::from(pool.protocol),
         port: Some(evidence.target().port()).filter(|port| *port > 0),
-        from: evidence.way.source.into_iter().collect(),
+        from: evidence.way.source.into_iter().chain(asks_for_clients(evidence)).collect(),
         to: vec![evidence.address()],
         // Translated packets come to the member's own address.
         vips: if pool.forwarding.translates() { Vec::new() } else { pool.vips().collect() },
@@ -91,9 +93,19 @@ pub fn question(evidence: &Evidence) -> InspectRequest {
     }
 }
 
-/// The command that makes a member's host take packets for the virtual addresses.
+/// With `fullnat`, where only clients' connections get no answer: what these come from.
+fn asks_for_clients(evidence: &Evidence) -> Option<IpAddr> {
+    evidence.health.stuck?;
+    evidence.wanted.pool.source_addresses.map(|sources| sources.network().into())
+}
+
+/// The command that makes a member's host take packets for the virtual addresses; with `fullnat`, that shows whether it
+/// takes those of clients.
 pub fn backend_up(evidence: &Evidence) -> String {
     let pool = &evidence.wanted.pool;
+    if pool.forwarding.hides_clients() {
+        return let_in(evidence);
+    }
     if pool.forwarding.translates() {
         return lead_answers(evidence);
     }
@@ -105,6 +117,28 @@ pub fn backend_up(evidence: &Evidence) -> String {
         None => " --from LOAD-BALANCER".to_owned(),
     };
     format!("elb backend up{vips} --mode {}{from}", mode.name())
+}
+
+/// What clients' packets come from, with `fullnat`.
+pub fn source_addresses(evidence: &Evidence) -> String {
+    let sources = evidence.wanted.pool.source_addresses;
+    sources.map_or_else(|| "[snat]".to_owned(), |sources| sources.to_string())
+}
+
+/// The command that shows whether a member's host lets source addresses in, and answers them.
+fn let_in(evidence: &Evidence) -> String {
+    let WantedMember { pool, service, .. } = &evidence.wanted;
+    let source = pool.source_addresses.map(SourceAddresses::network);
+    let source = source.map_or_else(|| "SOURCE-ADDRESS".to_owned(), |source| source.to_string());
+    let protocol = match TransportProtocol::from(pool.protocol) {
+        TransportProtocol::Tcp => "",
+        TransportProtocol::Udp => " --protocol udp",
+    };
+    let port = match service.port() {
+        0 => "PORT".to_owned(),
+        port => port.to_string(),
+    };
+    format!("elb backend inspect --mode fullnat --port {port}{protocol} --from {source}")
 }
 
 /// The command that makes answers of a member's service go through the load balancer, which must be its neighbour
@@ -125,7 +159,8 @@ fn lead_answers(evidence: &Evidence) -> String {
 const fn mode(forwarding: Forwarding) -> Mode {
     match forwarding {
         Forwarding::L2 => Mode::L2,
-        Forwarding::Nat | Forwarding::FullNat => Mode::Nat,
+        Forwarding::Nat => Mode::Nat,
+        Forwarding::FullNat => Mode::FullNat,
         Forwarding::Ipip => Mode::Ipip,
         Forwarding::Gue => Mode::Gue,
     }

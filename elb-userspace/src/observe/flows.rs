@@ -1,5 +1,6 @@
 //! Flows that are tracked: the shape of `elb flows -o json`.
 
+mod bound;
 mod client;
 pub mod cut;
 mod state;
@@ -9,6 +10,7 @@ use std::net::SocketAddr;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use bound::{BoundFlow, BoundTerms};
 pub use client::{Clients, NotClients};
 pub use state::{FlowCounts, FlowState, Terms};
 
@@ -79,6 +81,9 @@ pub struct TrackedFlow {
     pub state: FlowState,
     /// Seconds since its last packet.
     pub idle: u32,
+    /// With fullnat, the source address and port that its member knows it by.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub as_source: Option<SocketAddr>,
 }
 
 /// What a flow is tracked by.

@@ -47,7 +47,8 @@ use crate::source::subnet::Subnets;
 use crate::source::{file, store};
 
 pub(in crate::api) const PROJECT: &str = "0123456789abcdef0123456789abcdef";
-const LIMITS: ApiLimits = ApiLimits { listeners: 100, members: 1000, connections: 1 << 20 };
+const LIMITS: ApiLimits =
+    ApiLimits { listeners: 100, members: 1000, connections: 1 << 20, hides_clients: false };
 
 /// An API with a store of its own, and tokens for it.
 pub(in crate::api) struct Scene {

@@ -69,7 +69,7 @@ pub(super) fn source(text: &str) -> Result<Cidr, String> {
 
 fn parse(text: &str) -> Result<Wanted, String> {
     let keys: Keys = toml::from_str(text).map_err(|error| error.to_string())?;
-    let is_nat = keys.mode == Some(Mode::Nat);
+    let is_nat = keys.mode.is_some_and(Mode::is_translated);
     let vips = keys.vip.or_else(|| is_nat.then(Vec::new)).ok_or("missing field `vip`")?;
     let mode = keys.mode.ok_or("missing field `mode`")?;
     if vips.is_empty() && !is_nat {

@@ -13,6 +13,13 @@ pub(super) fn return_path(evidence: &Evidence) -> Finding {
         let what = format!("with {forwarding}, answers go to clients directly");
         return Finding::seen(Check::ReturnPath, Outcome::NotApplicable, what);
     }
+    if forwarding.hides_clients() && evidence.health.stuck.is_none() {
+        let what = format!(
+            "with {forwarding}, members answer the load balancer's own source addresses, {}",
+            fix::source_addresses(evidence)
+        );
+        return Finding::seen(Check::ReturnPath, Outcome::NotApplicable, what);
+    }
     if evidence.works_at_vip() {
         let what = "probes of the virtual address are answered through this load balancer, and no \
                     openings of clients stay without an answer that comes back here";

@@ -184,7 +184,10 @@ fn translated_answers_come_in_where_the_program_is_and_are_not_dropped() {
     facts.network.routes.insert(address("10.0.0.11"), via(3, None));
     let finding = judge(&duty, &facts).finding(Check::WayOut).cloned().unwrap();
     assert_eq!(finding.outcome, Outcome::Fail);
-    assert!(finding.evidence.contains("answers by nat do not reach clients"), "{finding:?}");
+    assert!(
+        finding.evidence.contains("answers by nat or fullnat do not reach clients"),
+        "{finding:?}"
+    );
     assert!(finding.fix.unwrap().starts_with("add \"eth1\" to interfaces in [agent]"));
     // By one that filters strictly.
     let (duty, mut facts) = translating(&[]);

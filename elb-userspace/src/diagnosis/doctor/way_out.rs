@@ -8,7 +8,6 @@ use crate::control::network::{Network, Unreachable, UnservedWay};
 use crate::diagnosis::check::Check;
 use crate::diagnosis::report::{Finding, Outcome};
 use crate::diagnosis::way_out::{fix, ipv6_fix, ipv6_off, route_fix, what};
-use crate::model::Forwarding;
 
 /// Members without a route that are named.
 const NAMED: usize = 4;
@@ -48,9 +47,12 @@ pub(super) fn way_out(duty: &Duty, facts: &Facts) -> Finding {
 
 /// Of members whose answers must be translated where they come in.
 fn untranslated(duty: &Duty, way: &UnservedWay) -> &'static str {
-    let is_one = |member: &IpAddr| duty.members.contains(&(*member, Forwarding::Nat));
+    let is_one = |member: &IpAddr| {
+        let mut all = duty.members.iter();
+        all.any(|(address, forwarding)| address == member && forwarding.translates())
+    };
     if way.members.iter().any(is_one) {
-        "; what comes in there is not translated either: answers by nat do not reach clients"
+        "; what comes in there is not translated either: answers by nat or fullnat do not reach clients"
     } else {
         ""
     }

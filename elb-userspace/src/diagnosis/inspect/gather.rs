@@ -91,7 +91,7 @@ pub(super) fn gather(
 
 /// Adds what is set up here to the question.
 fn complete(asked: &mut InspectRequest, recorded: &Recorded) {
-    let is_nat = asked.mode == Some(Mode::Nat);
+    let is_nat = asked.mode.is_some_and(Mode::is_translated);
     if asked.vips.is_empty() && !is_nat {
         asked.vips.clone_from(&recorded.vips);
     }

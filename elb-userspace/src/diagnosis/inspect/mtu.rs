@@ -49,6 +49,7 @@ fn grown(mode: Mode, to: &[IpAddr]) -> u32 {
         Mode::Ipip => Forwarding::Ipip,
         Mode::Gue => Forwarding::Gue,
         Mode::Nat => Forwarding::Nat,
+        Mode::FullNat => Forwarding::FullNat,
     };
     let usual = overhead(forwarding, IpAddr::V4(Ipv4Addr::UNSPECIFIED));
     to.iter().map(|member| overhead(forwarding, *member)).max().unwrap_or(usual)

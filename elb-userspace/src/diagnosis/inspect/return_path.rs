@@ -8,6 +8,10 @@ use super::parts::Part;
 use crate::backend::{Mode, ServicePort};
 
 pub(super) fn check(asked: &InspectRequest, facts: &Facts) -> Vec<Part> {
+    if asked.mode == Some(Mode::FullNat) {
+        let what = "answers go to the load balancer's source addresses, as to any other host";
+        return vec![Part::not_applicable(what)];
+    }
     if asked.mode != Some(Mode::Nat) {
         return vec![Part::not_applicable("answers go to clients directly")];
     }

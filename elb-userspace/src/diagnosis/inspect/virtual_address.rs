@@ -8,7 +8,7 @@ use super::parts::Part;
 use crate::backend::{Mode, covers, is_any_source};
 
 pub(super) fn check(asked: &InspectRequest, facts: &Facts) -> Vec<Part> {
-    if asked.mode == Some(Mode::Nat) {
+    if asked.mode.is_some_and(Mode::is_translated) {
         return vec![Part::not_applicable("packets come translated, to this host's own address")];
     }
     if asked.vips.is_empty() {

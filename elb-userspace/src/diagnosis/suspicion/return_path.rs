@@ -1,4 +1,4 @@
-//! With `nat`: packets get to the member, and its answers do not come back through this load balancer.
+//! With `nat` and `fullnat`: packets get to the member, and its answers do not come back through this load balancer.
 
 use crate::diagnosis::check::Check;
 use crate::diagnosis::evidence::Evidence;
@@ -20,16 +20,24 @@ pub(super) fn untranslated(evidence: &Evidence, cause: &Cause) -> Finding {
          address and port: its answers do not come back by {interface}, where this load balancer translates \
          them"
     );
+    let or_else = match evidence.wanted.pool.forwarding.hides_clients() {
+        true => String::new(),
+        false => {
+            format!("; if they do not come, on the backend server: {}", fix::backend_up(evidence))
+        }
+    };
     Finding::inferred(Check::ReturnPath, Outcome::Fail, what).fix(format!(
         "tcpdump -ni any host {address}    # answers must come in by {interface}: if they come in by another \
-         interface, add it to interfaces in [agent]; if they do not come, on the backend server: {}",
-        fix::backend_up(evidence)
+         interface, add it to interfaces in [agent]{or_else}"
     ))
 }
 
 /// Probes are answered, since the load balancer is the one that asks; connections of clients hang.
 pub(super) fn elsewhere(evidence: &Evidence, openings: u64) -> Finding {
     let address = evidence.address();
+    if evidence.wanted.pool.forwarding.hides_clients() {
+        return not_let_in(evidence, openings);
+    }
     let what = format!(
         "probes of {address} are answered, but of {openings} openings of connections by clients in the last minute, \
          which were sent on to it, none was answered by a SYN-ACK or a reset that came back here: its answers to \
@@ -38,6 +46,20 @@ pub(super) fn elsewhere(evidence: &Evidence, openings: u64) -> Finding {
     );
     Finding::inferred(Check::ReturnPath, Outcome::Fail, what).fix(format!(
         "on the backend server, make the load balancer its default route, or: {}",
+        fix::backend_up(evidence)
+    ))
+}
+
+/// With `fullnat`, probes come from this host's own address, and clients' packets from others.
+fn not_let_in(evidence: &Evidence, openings: u64) -> Finding {
+    let (address, sources) = (evidence.address(), fix::source_addresses(evidence));
+    let what = format!(
+        "probes of {address} are answered, but of {openings} openings of connections by clients in the last minute, \
+         which were sent on to it from the source addresses {sources}, none was answered by a SYN-ACK or a reset that \
+         came back here: it does not let these addresses in, or its answers to them go elsewhere"
+    );
+    Finding::inferred(Check::ReturnPath, Outcome::Fail, what).fix(format!(
+        "on the backend server: {}; it needs a way to {sources} that leads to the load balancer",
         fix::backend_up(evidence)
     ))
 }

@@ -48,8 +48,9 @@ fn answers_for(evidence: &Evidence) -> Option<Finding> {
     let heard = if is_cleared { Finding::seen } else { Finding::inferred };
     if evidence.wanted.pool.forwarding.translates() {
         return Some(heard(Check::Sysctls, Outcome::Fail, what).fix(format!(
-            "on the backend server: ip address show to {vip}; ip address del {vip} dev DEVICE: with nat it needs \
-             no virtual address; then clear {vip} from the neighbour tables of routers and clients"
+            "on the backend server: ip address show to {vip}; ip address del {vip} dev DEVICE: with {} it needs \
+             no virtual address; then clear {vip} from the neighbour tables of routers and clients",
+            evidence.wanted.pool.forwarding
         )));
     }
     Some(heard(Check::Sysctls, Outcome::Fail, what).fix(format!(

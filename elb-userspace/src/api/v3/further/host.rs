@@ -77,9 +77,20 @@ pub(super) fn zones(call: &Call, view: &View<'_>) -> Result<Reply, Refusal> {
     Ok(Reply::new(StatusCode::OK, "availability_zones", zones))
 }
 
-pub(super) fn feature_configs(call: &Call, _: &View<'_>) -> Result<Reply, Refusal> {
-    let all: Vec<Value> = FEATURES
-        .iter()
+/// The features of this host.
+fn features<'a>(
+    view: &View<'_>,
+) -> impl Iterator<Item = (&'a str, &'a str, &'a str, &'a str)> + use<'a> {
+    let hides_clients = view.host.limits.hides_clients;
+    FEATURES.iter().map(move |(feature, of, value, description)| {
+        let value =
+            if *feature == "transparent_client_ip" && hides_clients { "false" } else { value };
+        (*feature, *of, value, *description)
+    })
+}
+
+pub(super) fn feature_configs(call: &Call, view: &View<'_>) -> Result<Reply, Refusal> {
+    let all: Vec<Value> = features(view)
         .map(|(feature, of, value, description)| {
             json!({
                 "id": feature, "feature": feature, "type": of, "value": value,
@@ -93,8 +104,7 @@ pub(super) fn feature_configs(call: &Call, _: &View<'_>) -> Result<Reply, Refusa
 
 pub(super) fn features_of_balancer(call: &Call, view: &View<'_>) -> Result<Reply, Refusal> {
     balancer(call, view)?;
-    let all = FEATURES
-        .iter()
+    let all = features(view)
         .map(|(feature, of, value, _)| json!({"feature": feature, "type": of, "value": value}));
     Ok(Reply::new(StatusCode::OK, "features", all.collect()))
 }

@@ -14,7 +14,8 @@ fn server(folder: &Path) -> (ApiServer, Store) {
     let text = "[agent]\ninterfaces = [\"eth0\"]\n[api]\nforwarding = \"ipip\"\n";
     let settings = file::parse("elb.toml", text).unwrap().api.unwrap();
     let store = Store::open(&folder.join("store.db"), Box::new(|_| Ok(()))).unwrap();
-    let limits = ApiLimits { listeners: 100, members: 1000, connections: 1 << 20 };
+    let limits =
+        ApiLimits { listeners: 100, members: 1000, connections: 1 << 20, hides_clients: false };
     let host = ApiHost { limits, subnets: Subnets::none(), health: MemberHealths::default() };
     let (queries, _) = tokio::sync::mpsc::channel(1);
     let files = ApiFiles { keys: folder.join("keys.json"), signed: folder.join("signed.json") };

@@ -10,7 +10,7 @@ use crate::source::subnet::Subnets;
 /// The flavor of load balancers that ask for none: this host.
 pub(in crate::api::v3) const FLAVOR: &str = "e1b00000-0000-4000-8000-000000000001";
 
-/// What the maps of this host have room for, as its file says.
+/// What the maps of this host have room for, and how it forwards, as its file says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ApiLimits {
     /// Listeners, each counted once for each address.
@@ -19,6 +19,8 @@ pub struct ApiLimits {
     pub members: u32,
     /// Connections that are recorded.
     pub connections: u32,
+    /// Whether members of all pools see source addresses in the place of clients'.
+    pub hides_clients: bool,
 }
 
 /// What an API knows of its host at any time.
@@ -46,7 +48,12 @@ pub(in crate::api::v3) struct HostState {
 impl HostState {
     /// Of a host that has room for everything, and of which nothing else is known.
     pub(in crate::api::v3) fn unbounded() -> Self {
-        let limits = ApiLimits { listeners: u32::MAX, members: u32::MAX, connections: u32::MAX };
+        let limits = ApiLimits {
+            listeners: u32::MAX,
+            members: u32::MAX,
+            connections: u32::MAX,
+            hides_clients: false,
+        };
         Self {
             limits,
             subnets: Subnets::none(),

@@ -41,10 +41,7 @@ pub(super) fn create(work: &mut Work<'_, '_>, given: &Body) -> Result<(), Refusa
         return Err(Refusal::conflict(why));
     }
     protocol(&body)?;
-    if given.get("transparent_client_ip_enable") == Some(&json!(false)) {
-        let why = "transparent_client_ip_enable is false: members always see the client's address";
-        return Err(Refusal::not_supported(why.to_owned()));
-    }
+    transparent(given, work.host.limits.hides_clients)?;
     access(work, &mut body)?;
     judge(&body)?;
     if let Some(pool) = work.referred(DocumentKind::Pool, &body, "default_pool_id")? {
@@ -65,6 +62,7 @@ pub(super) fn update(work: &mut Work<'_, '_>, old: &Document, given: &Body) -> R
         given.insert("ipgroup".to_owned(), Value::Object(whole));
     }
     let mut body = attributes().amend(old, &given)?;
+    transparent(&given, work.host.limits.hides_clients)?;
     protection::may_change(old, &given)?;
     access(work, &mut body)?;
     judge(&body)?;
@@ -196,6 +194,22 @@ pub(super) fn may_go(work: &mut Work<'_, '_>, old: &Document) -> Result<(), Refu
     Ok(())
 }
 
+/// What members see as the client is the same for all pools of a host.
+fn transparent(given: &Body, hides_clients: bool) -> Result<(), Refusal> {
+    let why = match (given.get("transparent_client_ip_enable"), hides_clients) {
+        (Some(Value::Bool(false)), false) => {
+            "transparent_client_ip_enable is false: members always see the client's address, unless the file of this \
+             host has forwarding = \"fullnat\" in [api], and [snat]"
+        }
+        (Some(Value::Bool(true)), true) => {
+            "transparent_client_ip_enable is true: members see source addresses of this host, whose file has \
+             forwarding = \"fullnat\" in [api]"
+        }
+        _ => return Ok(()),
+    };
+    Err(Refusal::not_supported(why.to_owned()))
+}
+
 pub(super) fn show(view: &View<'_>, listener: &Document) -> Value {
     let mut all = begin(listener);
     let balancer = listener.reference("loadbalancer_id");
@@ -207,7 +221,7 @@ pub(super) fn show(view: &View<'_>, listener: &Document) -> Value {
         "tags": shown(&listener.tags),
         "connection_limit": -1,
         "enterprise_project_id": project.unwrap_or("0"),
-        "transparent_client_ip_enable": true,
+        "transparent_client_ip_enable": !view.host.limits.hides_clients,
         "client_ca_tls_container_ref": null, "default_tls_container_ref": null,
         "http2_enable": false, "insert_headers": null, "sni_container_refs": [],
         "sni_match_algo": null, "tls_ciphers_policy": null, "security_policy_id": null,
@@ -217,4 +231,22 @@ pub(super) fn show(view: &View<'_>, listener: &Document) -> Value {
     });
     all.extend(object(&more));
     Value::Object(all)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_members_see_is_as_the_host_forwards() {
+        let refused = |value: Value, hides_clients| {
+            let given = object(&json!({"transparent_client_ip_enable": value}));
+            transparent(&given, hides_clients).err().map(|refusal| refusal.message)
+        };
+        assert_eq!(refused(json!(true), false), None);
+        assert_eq!(refused(json!(false), true), None);
+        assert_eq!(refused(Value::Null, true), None);
+        assert!(refused(json!(false), false).unwrap().contains("always see the client's address"));
+        assert!(refused(json!(true), true).unwrap().contains("see source addresses of this host"));
+    }
 }

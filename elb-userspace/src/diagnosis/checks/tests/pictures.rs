@@ -127,6 +127,17 @@ pub(super) fn cases() -> Vec<Case> {
             "or: elb backend up --mode nat --via 10.0.0.2 --port 80/tcp",
         ),
         (
+            "with fullnat, source addresses that are not let in",
+            changed(healthy(), |e| {
+                e.wanted.pool.forwarding = Forwarding::FullNat;
+                e.wanted.pool.source_addresses = Some("10.0.0.16/28".parse().unwrap());
+                e.health.stuck = Some(12);
+            }),
+            Check::ReturnPath,
+            "it does not let these addresses in",
+            "on the backend server: elb backend inspect --mode fullnat --port 80 --from 10.0.0.16",
+        ),
+        (
             "with nat, answers by an interface without the program",
             changed(failing(Cause::Timeout { stage: Stage::Connect }), |e| {
                 e.wanted.pool.forwarding = Forwarding::Nat;

@@ -33,6 +33,7 @@ pub(super) fn healthy() -> Evidence {
                 name: "web".to_owned(),
                 protocol: Protocol::Tcp,
                 forwarding: Forwarding::Ipip,
+                source_addresses: None,
                 listeners: vec![served],
                 others: vec!["lb/https".to_owned()],
                 members: vec![None],

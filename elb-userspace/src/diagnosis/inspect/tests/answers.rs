@@ -16,6 +16,14 @@ fn answers_go(change: impl FnOnce(&mut Facts)) -> (Outcome, String, Option<Strin
 }
 
 #[test]
+fn with_fullnat_nothing_is_needed() {
+    let report = conclude_with(|asked, _| asked.mode = Some(Mode::FullNat));
+    for check in [Check::VirtualAddress, Check::Decapsulation, Check::ReturnPath] {
+        assert_eq!(finding_of(&report, check).0, Outcome::NotApplicable, "{check:?}");
+    }
+}
+
+#[test]
 fn with_nat_answers_go_through_the_load_balancer() {
     let led = |ports: &[&str]| {
         let ports = ports.iter().map(|port| port.parse().unwrap()).collect();
