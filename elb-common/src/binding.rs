@@ -5,6 +5,8 @@
 //! long as it lives counts no more, and another flow may take its place. None that counts is ever pushed out, but
 //! those that never opened.
 
+use core::hint::black_box;
+
 use bytemuck::{Pod, Zeroable};
 
 use crate::addr::{Be16, Be32};
@@ -110,18 +112,6 @@ pub const TIME_WAIT: u32 = 60;
 /// Seconds after which another flow may take the place of one that did not open, where there is no other.
 pub const UNANSWERED: u32 = 3;
 
-/// How a binding suits a flow that looks for one to take: the greater, the better.
-pub mod fit {
-    /// It is another's.
-    pub const NONE: u32 = 0;
-    /// It is one that did not open.
-    pub const UNANSWERED: u32 = 1;
-    /// It counts no more.
-    pub const OVER: u32 = 2;
-    /// It was never used.
-    pub const FREE: u32 = 3;
-}
-
 const SEEN_BITS: u32 = 24;
 const SEEN: u32 = (1 << SEEN_BITS) - 1;
 
@@ -175,12 +165,6 @@ impl Course {
         self.age(now) > self.lifetime()
     }
 
-    /// Whether it did not open, and another flow may have its place where there is no other.
-    #[inline(always)]
-    const fn is_unanswered(self, now: u32) -> bool {
-        self.stage() == stage::OPENING && self.age(now) >= UNANSWERED
-    }
-
     /// Whether a packet of its client changes it, but for the second: only then is it worth to ask for how long it lives.
     #[inline(always)]
     pub const fn changes(self, says: u32, now: u32) -> bool {
@@ -226,22 +210,75 @@ impl Course {
     }
 }
 
-impl Binding {
-    /// How it suits a flow that has none, one of [`fit`].
+/// What a flow that has no binding may take of a bucket: a bit for each of its bindings.
+///
+/// Nothing here branches, and the compiler must not see that it could: the verifier would walk each way through eight
+/// bindings, and there is nothing to predict.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Vacancies {
+    /// Those that are nobody's, or count no more.
+    pub vacant: u32,
+    /// Those that did not open, which it may take where there is no other.
+    pub unanswered: u32,
+}
+
+impl Vacancies {
+    /// The same, and the binding with this place in the bucket.
     #[inline(always)]
-    pub const fn fit(self, now: u32) -> u32 {
-        if self.owner.0 == 0 {
-            fit::FREE
-        } else if self.owner.0 == Owner::BUSY.0 {
-            fit::NONE
-        } else if self.course.is_over(now) {
-            fit::OVER
-        } else if self.course.is_unanswered(now) {
-            fit::UNANSWERED
-        } else {
-            fit::NONE
+    #[must_use]
+    pub fn and(self, Binding { owner, course }: Binding, way: u32, now: u32) -> Self {
+        let age = black_box(u64::from(course.age(now)));
+        let is_idle = is_zero(black_box(owner.0 ^ Owner::BUSY.0)) ^ 1;
+        let is_over = is_less(black_box(u64::from(course.lifetime())), age);
+        let stage = black_box(u64::from(course.stage() ^ stage::OPENING));
+        let is_unanswered = black_box(is_zero(stage)) & is_less(u64::from(UNANSWERED - 1), age);
+        let vacant = (black_box(is_zero(owner.0)) | black_box(is_over)) & black_box(is_idle);
+        let unanswered = black_box(is_unanswered) & black_box(is_idle);
+        Self {
+            vacant: self.vacant | (vacant as u32) << way,
+            unanswered: self.unanswered | (unanswered as u32) << way,
         }
     }
+
+    /// The place of one to take.
+    #[inline(always)]
+    pub const fn any(self) -> u32 {
+        if self.vacant != 0 { lowest(self.vacant) } else { lowest(self.unanswered) }
+    }
+}
+
+/// The places in a bucket whose bindings are an owner's: a bit for each, as of [`Vacancies`].
+#[inline(always)]
+pub const fn owned(found: u32, of: Owner, owner: Owner, way: u32) -> u32 {
+    found | (is_zero(of.0 ^ owner.0) as u32) << way
+}
+
+/// Which is the lowest of eight bits that is set.
+#[inline(always)]
+pub const fn lowest(bits: u32) -> u32 {
+    let bit = (bits & bits.wrapping_neg()) as u64;
+    let (odd, upper, last) = (is_zero(bit & 0xaa), is_zero(bit & 0xcc), is_zero(bit & 0xf0));
+    ((odd | upper << 1 | last << 2) ^ 7) as u32
+}
+
+/// How many of eight bits are set.
+#[inline(always)]
+pub const fn count(bits: u32) -> u32 {
+    let pairs = bits - (bits >> 1 & 0x55);
+    let fours = (pairs & 0x33) + (pairs >> 2 & 0x33);
+    (fours + (fours >> 4)) & 0xf
+}
+
+/// 1 if a word is 0, else 0.
+#[inline(always)]
+const fn is_zero(word: u64) -> u64 {
+    (word | word.wrapping_neg()) >> 63 ^ 1
+}
+
+/// 1 if a number is less than another, else 0. Both have less than 63 bits.
+#[inline(always)]
+const fn is_less(one: u64, other: u64) -> u64 {
+    one.wrapping_sub(other) >> 63
 }
 
 #[cfg(test)]

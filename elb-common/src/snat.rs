@@ -59,8 +59,9 @@ impl Snat {
     /// The bucket with this index of the [`CHOICES`] of a flow with such a hash.
     #[inline(always)]
     pub const fn bucket(&self, hash: u64, choice: u32) -> u32 {
-        // Four parts of 16 bits would be too narrow for many addresses: each choice mixes the hash anew.
-        let mixed = hash.wrapping_mul(STEPS[(choice % CHOICES) as usize]) >> 32;
+        // Four parts of 16 bits would be too narrow for many addresses: each choice mixes the hash anew, by an odd
+        // number of its own.
+        let mixed = hash.wrapping_mul(STEP.wrapping_add((choice as u64).wrapping_mul(NEXT))) >> 32;
         let place = ((mixed * (self.addresses as u64 * USED as u64)) >> 32) as u32;
         place / USED * BUCKETS + FIRST_PORT / WAYS + place % USED
     }
@@ -78,9 +79,9 @@ pub const fn port(number: u32) -> Be16 {
     Be16::new(number as u16)
 }
 
-/// Odd constants without structure, as in [`crate::hash`].
-const STEPS: [u64; CHOICES as usize] =
-    [0x9e37_79b9_7f4a_7c15, 0x6a09_e667_f3bc_c909, 0xbb67_ae85_84ca_a73b, 0x3c6e_f372_fe94_f82b];
+/// Constants without structure, as in [`crate::hash`]: an odd one, and an even one.
+const STEP: u64 = 0x9e37_79b9_7f4a_7c15;
+const NEXT: u64 = 0x6a09_e667_f3bc_c908;
 
 #[inline(always)]
 const fn distance(first: Be32, address: Be32) -> u32 {

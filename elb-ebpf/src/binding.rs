@@ -3,7 +3,7 @@
 use core::intrinsics::{AtomicOrdering, atomic_cxchg};
 
 use elb_common::binding::{Binding, Bucket, Course, Owner};
-use elb_common::snat::WAYS;
+use elb_common::path::bind;
 
 /// Reads a binding. Its words are aligned, read and written whole; one that is taken meanwhile is another flow's for one
 /// packet, and its backend may be that of the flow before.
@@ -50,5 +50,5 @@ fn exchange(place: *mut Binding, old: Owner, new: Owner) -> bool {
 pub(crate) fn find(bucket: *const Bucket, owner: Owner) -> Option<u32> {
     let first = bucket.cast::<Binding>();
     // SAFETY: as in `read`; a bucket has so many.
-    (0..WAYS).find(|way| unsafe { (*first.add(*way as usize)).owner.0 == owner.0 })
+    bind::find_owner(|way| unsafe { (*first.add(way as usize)).owner }, owner)
 }

@@ -83,12 +83,27 @@ fn a_repeated_opening_opens_nothing() {
 #[test]
 fn what_counts_is_nobody_elses() {
     let other = Owner::new(client(2), Be16::new(1), 0);
-    let fit = |owner, course, now| Binding { owner, course }.fit(now);
-    assert_eq!(fit(Owner::default(), Course::default(), NOW), fit::FREE);
-    assert_eq!(fit(Owner::BUSY, Course::default(), NOW), fit::NONE);
-    assert_eq!([IDLE, IDLE + 1].map(|age| fit(other, open(), NOW + age)), [fit::NONE, fit::OVER]);
+    let fit = |owner, course, now| {
+        let one = Vacancies::default().and(Binding { owner, course }, 5, now);
+        (one.vacant >> 5, one.unanswered >> 5)
+    };
+    assert_eq!(fit(Owner::default(), Course::default(), NOW).0, 1);
+    assert_eq!(fit(Owner::BUSY, Course::default(), NOW), (0, 0));
+    assert_eq!([IDLE, IDLE + 1].map(|age| fit(other, open(), NOW + age)), [(0, 0), (1, 0)]);
     let opening = [2, UNANSWERED, HALF_OPEN_TIMEOUT + 1].map(|age| fit(other, tcp(), NOW + age));
-    assert_eq!(opening, [fit::NONE, fit::UNANSWERED, fit::OVER]);
+    assert_eq!(opening, [(0, 0), (0, 1), (1, 1)]);
+}
+
+#[test]
+fn bits_are_found_and_counted() {
+    for bits in 0u32..256 {
+        assert_eq!(count(bits), bits.count_ones());
+        assert!(bits == 0 || lowest(bits) == bits.trailing_zeros());
+    }
+    assert_eq!(Vacancies { vacant: 0, unanswered: 0x60 }.any(), 5);
+    assert_eq!(Vacancies { vacant: 0x80, unanswered: 0x60 }.any(), 7);
+    let (mine, other) = (Owner(7), Owner(8));
+    assert_eq!([mine, other].map(|one| owned(1, one, mine, 3)), [9, 1]);
 }
 
 proptest! {

@@ -2,7 +2,7 @@
 //! [binding](crate::binding), which is found among a few candidates, or claimed by the packet that opens it.
 
 use super::{Stop, Tables, Transport};
-use crate::binding::{Binding, Course, Owner, fit, says, stage};
+use crate::binding::{self, Binding, Course, Owner, Vacancies, says, stage};
 use crate::reason::Reason;
 use crate::snat::{CHOICES, Snat, WAYS};
 
@@ -40,24 +40,35 @@ pub(super) fn number<T: Tables>(tables: &T, bearer: Bearer) -> Result<u32, Stop>
     let snat = tables.snat().filter(|_| bearer.owner.is_one()).ok_or(Stop(Reason::NoSourcePort))?;
     let now = tables.now();
     let hash = snat.hash(bearer.owner.0);
+    if let Some(number) = own(tables, snat, hash, bearer.owner) {
+        return goes_on(tables, bearer, number, now);
+    }
+    if bearer.begins() { tables.open(bearer) } else { Err(Stop(Reason::NotOpen)) }
+}
+
+/// The number of a binding for a flow that a packet opens.
+#[inline(always)]
+pub(super) fn open<T: Tables>(tables: &T, bearer: Bearer) -> Result<u32, Stop> {
+    let snat = tables.snat().ok_or(Stop(Reason::NoSourcePort))?;
+    let now = tables.now();
+    let hash = snat.hash(bearer.owner.0);
+    let wanted = Course::opening(bearer.backend, bearer.says, idle(tables, bearer.pool), now);
+    let number = vacant(tables, snat, hash, now).ok_or(Stop(Reason::NoSourcePort))?;
+    // Another CPU may take the same one in this moment: then the sender repeats its packet.
+    let is_taken = taken(tables, bearer.owner, number, wanted, now);
+    if is_taken { Ok(number) } else { Err(Stop(Reason::NoSourcePort)) }
+}
+
+/// The number of an owner's binding.
+#[inline(always)]
+fn own<T: Tables>(tables: &T, snat: &Snat, hash: u64, owner: Owner) -> Option<u32> {
     for choice in 0..CHOICES {
         let bucket = snat.bucket(hash, choice);
-        if let Some(way) = tables.find_owner(bucket, bearer.owner) {
-            return goes_on(tables, bearer, bucket * WAYS + way, now);
+        if let Some(way) = tables.find_owner(bucket, owner) {
+            return Some(bucket * WAYS + way);
         }
     }
-    if !bearer.begins() {
-        return Err(Stop(Reason::NotOpen));
-    }
-    let wanted = Course::opening(bearer.backend, bearer.says, idle(tables, bearer.pool), now);
-    // Another packet may take the one that this one found: then it looks again, once.
-    for _ in 0..2 {
-        let number = vacant(tables, snat, hash, now).ok_or(Stop(Reason::NoSourcePort))?;
-        if taken(tables, bearer.owner, number, wanted, now) {
-            return Ok(number);
-        }
-    }
-    Err(Stop(Reason::NoSourcePort))
+    None
 }
 
 impl Bearer {
@@ -100,47 +111,54 @@ fn idle<T: Tables>(tables: &T, pool: u16) -> u32 {
     tables.pool(pool).map_or(0, |pool| pool.idle_timeout)
 }
 
-/// What is vacant in a bucket, in a word: how well the best suits (see [`fit`]), which it is, and how many are free.
+/// Which of a bucket's bindings is its owner's.
 #[inline(always)]
-pub fn vacancy(at: impl Fn(u32) -> Binding, now: u32) -> u32 {
-    let (mut best, mut free) = (0, 0);
+pub fn find_owner(at: impl Fn(u32) -> Owner, owner: Owner) -> Option<u32> {
+    let mut found = 0;
     for way in 0..WAYS {
-        let fit = at(way).fit(now);
-        free += u32::from(fit >= fit::OVER);
-        let suits = fit << WAY_BITS | way;
-        if suits > best {
-            best = suits;
-        }
+        found = binding::owned(found, at(way), owner, way);
     }
-    best | free << FREE_SHIFT
+    (found != 0).then_some(binding::lowest(found))
 }
 
-const WAY_BITS: u32 = WAYS.trailing_zeros();
-const FREE_SHIFT: u32 = 8;
-const SUITS: u32 = (1 << FREE_SHIFT) - 1;
+/// What is vacant in a bucket, in a word: how many, and which may be taken, if any may.
+#[inline(always)]
+pub fn vacancy(at: impl Fn(u32) -> Binding, now: u32) -> u32 {
+    let mut all = Vacancies::default();
+    for way in 0..WAYS {
+        all = all.and(at(way), way, now);
+    }
+    if all.vacant | all.unanswered == 0 {
+        return 0;
+    }
+    binding::count(all.vacant) << COUNT_SHIFT | MAY_BE_TAKEN | all.any()
+}
+
+const MAY_BE_TAKEN: u32 = WAYS;
+const COUNT_SHIFT: u32 = 8;
 
 /// The number of a binding that a flow may take: in its first bucket, unless that has hardly any room; otherwise in the
 /// one that has the most.
 #[inline(always)]
 fn vacant<T: Tables>(tables: &T, snat: &Snat, hash: u64, now: u32) -> Option<u32> {
-    let (mut best, mut number) = (0, 0);
+    let (mut most, mut number) = (0, 0);
     for choice in 0..CHOICES {
         let bucket = snat.bucket(hash, choice);
         let vacancy = tables.vacancy(bucket, now);
-        let is_better = vacancy & SUITS >= fit::UNANSWERED << WAY_BITS && vacancy > best;
-        if is_better {
-            (best, number) = (vacancy, bucket * WAYS + vacancy % WAYS);
+        if vacancy > most {
+            (most, number) = (vacancy, bucket * WAYS + vacancy % WAYS);
         }
-        if choice == 0 && vacancy >> FREE_SHIFT > 1 {
+        if choice == 0 && vacancy >> COUNT_SHIFT > 1 {
             break;
         }
     }
-    (best != 0).then_some(number)
+    (most != 0).then_some(number)
 }
 
 /// Takes a binding, if it is still vacant.
 #[inline(always)]
 fn taken<T: Tables>(tables: &T, owner: Owner, number: u32, course: Course, now: u32) -> bool {
-    let before = tables.binding(number).filter(|before| before.fit(now) != fit::NONE);
-    before.is_some_and(|before| tables.claim(number, before.owner, Binding { owner, course }))
+    let before = tables.binding(number).unwrap_or_default();
+    let Vacancies { vacant, unanswered } = Vacancies::default().and(before, 0, now);
+    vacant | unanswered != 0 && tables.claim(number, before.owner, Binding { owner, course })
 }

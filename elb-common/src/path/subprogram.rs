@@ -292,6 +292,12 @@ pub fn bind<T: Tables>(tables: &T, bearer: Bearer) -> Result<u32, Stop> {
     bind::number(tables, bearer)
 }
 
+/// The number of a binding for a flow that a packet opens.
+#[inline(always)]
+pub fn open<T: Tables>(tables: &T, bearer: Bearer) -> Result<u32, Stop> {
+    bind::open(tables, bearer)
+}
+
 /// A number, or a reason, as one word.
 #[inline(always)]
 pub fn pack_number(number: Result<u32, Stop>) -> u64 {

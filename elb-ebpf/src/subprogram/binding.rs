@@ -17,9 +17,27 @@ use crate::handle::Maps;
 use crate::maps::BINDINGS_V4;
 
 #[inline(always)]
-pub(crate) fn bind(Bearer { owner, backend, pool, says }: Bearer) -> Result<u32, Stop> {
-    let ids = u32::from(backend) | u32::from(pool) << 16;
-    subprogram::unpack_number(black_box(elb_bind(owner.0, ids, says)))
+pub(crate) fn bind(bearer: Bearer) -> Result<u32, Stop> {
+    let Bearer { owner, says, .. } = bearer;
+    subprogram::unpack_number(black_box(elb_bind(owner.0, ids(bearer), says)))
+}
+
+#[inline(always)]
+pub(crate) fn open(bearer: Bearer) -> Result<u32, Stop> {
+    let Bearer { owner, says, .. } = bearer;
+    subprogram::unpack_number(black_box(elb_open(owner.0, ids(bearer), says)))
+}
+
+/// Ids of backend and pool in one number.
+#[inline(always)]
+fn ids(Bearer { backend, pool, .. }: Bearer) -> u32 {
+    u32::from(backend) | u32::from(pool) << 16
+}
+
+/// The packet that numbers say.
+#[inline(always)]
+fn bearer(owner: u64, ids: u32, says: u32) -> Bearer {
+    Bearer { owner: Owner(owner), backend: ids as u16, pool: (ids >> 16) as u16, says }
 }
 
 #[inline(always)]
@@ -54,9 +72,17 @@ pub(crate) fn reply_bound(
 #[inline(never)]
 extern "C" fn elb_bind(owner: u64, ids: u32, says: u32) -> u64 {
     let context = XdpContext::new(core::ptr::null_mut());
-    let (backend, pool) = (ids as u16, (ids >> 16) as u16);
-    let bearer = Bearer { owner: Owner(owner), backend, pool, says };
-    subprogram::pack_number(subprogram::bind(&Maps::new(&context), bearer))
+    let number = subprogram::bind(&Maps::new(&context), bearer(owner, ids, says));
+    subprogram::pack_number(number)
+}
+
+/// As `elb_bind`, of a flow that opens.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn elb_open(owner: u64, ids: u32, says: u32) -> u64 {
+    let context = XdpContext::new(core::ptr::null_mut());
+    let number = subprogram::open(&Maps::new(&context), bearer(owner, ids, says));
+    subprogram::pack_number(number)
 }
 
 /// What is vacant in a bucket.

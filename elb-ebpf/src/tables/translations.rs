@@ -147,6 +147,11 @@ impl Translations for Maps<'_> {
     }
 
     #[inline(always)]
+    fn open(&self, bearer: Bearer) -> Result<u32, Stop> {
+        subprogram::open(bearer)
+    }
+
+    #[inline(always)]
     fn translate_both<P: Packet>(
         &self,
         _: &mut P,

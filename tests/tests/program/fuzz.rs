@@ -288,6 +288,8 @@ fn hostile_packets() {
         &Reason::MemberLimit,
         &Reason::MemberLimitAnswered,
         &Reason::TupleClash,
+        &Reason::NotOpen,
+        &Reason::NoSourcePort,
     ];
     assert_eq!(silent, elsewhere, "reasons that no packet met");
 }

@@ -59,10 +59,8 @@ pub trait Translations: Sized {
     fn claim(&self, number: u32, owner: Owner, binding: Binding) -> bool;
     /// Which one of a bucket's bindings is its owner's.
     fn find_owner(&self, bucket: u32, owner: Owner) -> Option<u32> {
-        let is_its = |way: &u32| {
-            self.binding(bucket * WAYS + way).is_some_and(|binding| binding.owner == owner)
-        };
-        (0..WAYS).find(is_its)
+        let at = |way| self.binding(bucket * WAYS + way).unwrap_or_default().owner;
+        bind::find_owner(at, owner)
     }
     /// What is vacant in a bucket, see [`bind::vacancy`].
     fn vacancy(&self, bucket: u32, now: u32) -> u32 {
@@ -75,6 +73,13 @@ pub trait Translations: Sized {
         Self: Tables,
     {
         subprogram::bind(self, bearer)
+    }
+    /// The number of a binding for a flow that a packet opens, see [`subprogram::open`].
+    fn open(&self, bearer: Bearer) -> Result<u32, Stop>
+    where
+        Self: Tables,
+    {
+        subprogram::open(self, bearer)
     }
     /// Translates a packet for a backend that sees the source address and port with this number, see
     /// [`subprogram::translate_both`].

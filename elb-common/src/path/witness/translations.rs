@@ -104,6 +104,10 @@ impl<'t, T: Tables, N: Note<'t>> Translations for Witness<'t, '_, T, N> {
         found
     }
     #[inline(always)]
+    fn open(&self, bearer: Bearer) -> Result<u32, Stop> {
+        if N::SUBPROGRAMS { subprogram::open(self, bearer) } else { self.tables.open(bearer) }
+    }
+    #[inline(always)]
     fn translate_both<P: Packet>(
         &self,
         packet: &mut P,
