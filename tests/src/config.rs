@@ -13,18 +13,39 @@ use anyhow::{Context as _, Result};
 use serde::Serialize;
 
 pub use self::monitor::{HealthMonitor, MonitorKind};
-use crate::{address::Family, lab::Lab};
+use crate::{
+    address::{Family, Host, Network},
+    lab::Lab,
+};
 
 /// The whole file.
 #[derive(Clone, Debug, Serialize)]
 pub struct Config {
     pub agent: AgentSection,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub snat: Option<SourceAddresses>,
     #[serde(rename = "load_balancer")]
     pub load_balancers: Vec<LoadBalancer>,
     #[serde(rename = "pool")]
     pub pools: Vec<Pool>,
     #[serde(rename = "ipgroup", skip_serializing_if = "Vec::is_empty")]
     pub ip_groups: Vec<IpGroup>,
+}
+
+/// What members see in the place of clients' addresses where a pool forwards by `fullnat`.
+#[derive(Clone, Debug, Serialize)]
+pub struct SourceAddresses {
+    /// A prefix of IPv4.
+    pub v4: String,
+}
+
+impl SourceAddresses {
+    /// On the segment of the backends, where no host has them.
+    pub fn of_backends() -> Self {
+        let lb = Network::Back.address(Family::V4, Host::LoadBalancer).to_string();
+        let network = lb.trim_end_matches(|last| last != '.');
+        Self { v4: format!("{network}208/28") }
+    }
 }
 
 #[derive(Clone, Debug, Serialize)]
@@ -218,6 +239,7 @@ pub enum Forwarding {
     Ipip,
     Gue,
     Nat,
+    FullNat,
 }
 
 impl Forwarding {
@@ -228,6 +250,7 @@ impl Forwarding {
             Self::Ipip => "ipip",
             Self::Gue => "gue",
             Self::Nat => "nat",
+            Self::FullNat => "fullnat",
         }
     }
 }
@@ -359,6 +382,7 @@ impl Config {
                 probe_source: None,
                 allow_empty: None,
             },
+            snat: None,
             load_balancers: Vec::new(),
             pools: Vec::new(),
             ip_groups: Vec::new(),

@@ -7,9 +7,11 @@
 
 use network_types::eth::EtherType;
 
+use super::forward::fullnat::NO_NUMBER;
 use super::wire::Icmp;
 use super::{Family, Ip, Link, Outcome, Packet, Stop, Tables, V4, V6, forward, parse};
 use crate::addr::Be16;
+use crate::backend::mode;
 use crate::flow::Ports;
 use crate::listener::algorithm;
 use crate::reason::Reason;
@@ -54,7 +56,9 @@ fn ip<F: Family, P: Packet, T: Tables>(
     let key = F::probe_key(&ip, ports::<F, P>(packet, &ip)?);
     let id = F::probed(tables, &key).ok_or(Stop(Reason::NotProbe))?;
     let backend = tables.backend(id).ok_or(Stop(Reason::UnknownBackend))?;
-    let hash = F::hash(&key, algorithm::FIVE_TUPLE);
+    // Its answer comes to this host's own address.
+    let is_own = backend.mode == mode::FULLNAT;
+    let hash = if is_own { NO_NUMBER } else { F::hash(&key, algorithm::FIVE_TUPLE) };
     forward::packet::<F, P, T>(packet, tables, link, &ip, (id, backend), hash)?;
     Ok(forward::outcome(packet, backend.ifindex))
 }

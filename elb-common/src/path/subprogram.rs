@@ -323,6 +323,9 @@ pub fn translate_both<P: Packet, T: Tables>(
 ) -> Result<(), Stop> {
     let (link, mut ip) = place.headers::<V4, P>(packet)?;
     let backend = tables.backend(backend).ok_or(Stop(Reason::UnknownBackend))?;
+    if number == forward::fullnat::NO_NUMBER {
+        return forward::fullnat::rewrite(packet, &link, &ip, backend, None);
+    }
     let snat = tables.snat().ok_or(Stop(Reason::NoSourcePort))?;
     let source = (snat.address(number), snat::port(number));
     if is_error::<V4, P>(packet, &link, &ip)? {
@@ -333,7 +336,7 @@ pub fn translate_both<P: Packet, T: Tables>(
         }
         return forward::fullnat::error(packet, &link, &ip, backend, source);
     }
-    forward::fullnat::rewrite(packet, &link, &ip, backend, source)
+    forward::fullnat::rewrite(packet, &link, &ip, backend, Some(source))
 }
 
 /// The answer of a member to the source address and port with this number is translated back.

@@ -93,7 +93,7 @@ fn text(explained: &Explanation) -> String {
     line("packet", packet(&explained.packet));
     match &explained.listener {
         Some(found) => line("listener", listener(found)),
-        None if explained.endpoint.is_some() => {}
+        None if explained.endpoint.is_some() || explained.bound.is_some() => {}
         None => line("listener", "none".to_owned()),
     }
     if let Some(judged) = &explained.admission {

@@ -3,6 +3,7 @@
 
 mod admission;
 mod answer;
+mod binding;
 mod frame;
 pub mod local;
 mod quic;
@@ -23,6 +24,7 @@ use crate::observe::packet::{Sent, Translated};
 
 pub use admission::{Admission, Concurrent, GroupAdmission, List, Rate};
 pub use answer::{Reply, ReplyKind};
+pub use binding::BoundPort;
 pub use quic::{Cid, ConnectionId};
 pub(crate) use testimony::{chose_backend, fate};
 pub use translation::{EndpointRecord, NotedFlow, WayBack, WayKind};
@@ -106,6 +108,9 @@ pub struct Explanation {
     /// What is noted of its flow, where that is of another listener than the member's endpoint stands for, or of none.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub noted: Option<NotedFlow>,
+    /// The port of a source address that its flow has, where its pool forwards by `fullnat`.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub bound: Option<BoundPort>,
     /// The way back to the client, where it was asked for.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub way_back: Option<WayBack>,

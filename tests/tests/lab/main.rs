@@ -23,6 +23,7 @@ mod foreign_maps;
 mod forged;
 mod forwarding;
 mod fragments;
+mod fullnat;
 mod holding;
 mod limits;
 mod member_limits;

@@ -24,7 +24,7 @@ use elb_tests::{
 
 use crate::scene::{LIMIT, assert_shares, wait_until_serving};
 
-const WEIGHTS: [u32; 3] = [1, 2, 1];
+pub(super) const WEIGHTS: [u32; 3] = [1, 2, 1];
 const REQUESTS: usize = 400;
 const FLOWS: usize = 300;
 /// Five times the deviation that chance makes usual, so that chance alone fails no test.
@@ -32,11 +32,11 @@ const TOLERANCE: f64 = 0.15;
 const BYTES: u64 = 2_000_000;
 
 /// Ports of the listeners: others than the members'.
-const WEB: u16 = 80;
-const ECHO: u16 = 53;
+pub(super) const WEB: u16 = 80;
+pub(super) const ECHO: u16 = 53;
 const OTHER_WEB: u16 = 81;
-const CONNECTIONS: usize = 1_000;
-const BEAT: Duration = Duration::from_millis(400);
+pub(super) const CONNECTIONS: usize = 1_000;
+pub(super) const BEAT: Duration = Duration::from_millis(400);
 /// How long a client waits that is not answered.
 const IMPATIENT: Duration = Duration::from_secs(1);
 
@@ -184,7 +184,7 @@ fn at(mut config: Config, vip: impl Fn(Family) -> IpAddr) -> Config {
     config
 }
 
-fn tcp_arrives(lab: &Lab, target: SocketAddr) -> Result<()> {
+pub(super) fn tcp_arrives(lab: &Lab, target: SocketAddr) -> Result<()> {
     let report = http_requests(lab.client(), Load::on(target), REQUESTS)?;
     assert_eq!(report.failures().len(), 0, "{target}: {:?}", report.failures());
     assert_shares(&target.to_string(), &by_backend(lab, &report), &WEIGHTS, TOLERANCE);
@@ -199,7 +199,7 @@ fn by_backend(lab: &Lab, report: &HttpReport) -> Vec<usize> {
     (0..lab.backends().len()).map(count).collect()
 }
 
-fn udp_arrives(lab: &Lab, target: SocketAddr) -> Result<()> {
+pub(super) fn udp_arrives(lab: &Lab, target: SocketAddr) -> Result<()> {
     let flows = UdpFlows::open(lab.client(), target, FLOWS, Duration::from_millis(100))?.stop()?;
     assert_eq!((flows.lost(), flows.moved().len()), (0, 0), "{target}: {flows:?}");
     let on = |index| flows.on(&lab.backend_name(index)).len();

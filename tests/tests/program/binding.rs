@@ -15,7 +15,7 @@ use elb_common::snat::{CHOICES, Snat, WAYS};
 
 use crate::frame::*;
 use crate::kernel::{Kernel, PROGRAMS, now};
-use crate::world::translation::client;
+use crate::world::translation::{ROUTER_MAC, client};
 use crate::world::*;
 
 const MEMBER: &str = "10.0.0.25";
@@ -84,7 +84,7 @@ impl Scene {
         let IpAddr::V4(vip) = vip4() else { unreachable!() };
         let to = (CLIENT.parse().unwrap(), CLIENT_PORT);
         let expected = rewritten(packet, (vip, port::NAT), to);
-        assert_eq!(bytes, framed(&expected, translation::ROUTER_MAC, OUR_MAC));
+        assert_eq!(bytes, framed(&expected, ROUTER_MAC, OUR_MAC));
     }
 
     #[track_caller]
@@ -310,7 +310,7 @@ fn who_was_silent_for_too_long_is_reset_on_either_side() {
             scene.returns(&answers(source, SYN | ACK, b""));
             scene.forwards(&asks(ACK, b""));
             scene.ages(source, IDLE - 2);
-            let mut packet = || {
+            let packet = || {
                 if from_client {
                     asks(ACK, b"x").frame()
                 } else {
@@ -438,7 +438,7 @@ fn errors_reach_who_sent_the_packet() {
                 let sent = &sent.ip()[..quoted.len()];
                 let from = if router == MEMBER { vip.to_string() } else { router.to_owned() };
                 let expected = error(&from, 3, 4, 1400, sent).ttl(60);
-                assert_eq!(bytes, framed(&expected, translation::ROUTER_MAC, OUR_MAC), "{router}");
+                assert_eq!(bytes, framed(&expected, ROUTER_MAC, OUR_MAC), "{router}");
             }
         }
         // About nothing that is known.
@@ -470,7 +470,7 @@ fn fragments_go_where_the_first_goes() {
             let whole =
                 rewritten(&answer, (vip, port::NAT), (CLIENT.parse().unwrap(), CLIENT_PORT));
             let expected = whole.fragments(40, 78).swap_remove(index);
-            assert_eq!(bytes, framed(&expected, translation::ROUTER_MAC, OUR_MAC), "part {index}");
+            assert_eq!(bytes, framed(&expected, ROUTER_MAC, OUR_MAC), "part {index}");
         }
     });
 }

@@ -8,22 +8,27 @@ use crate::backend::Backend;
 use crate::flow::Ports;
 use crate::reason::Reason;
 
-/// Addresses the packet to the backend, from a source address and port of ours.
+/// In the place of the number of a source address and port: the packet keeps its own.
+pub(in super::super) const NO_NUMBER: u32 = 0;
+
+/// Addresses the packet to the backend, from a source address and port of ours; none: its own.
 #[inline(always)]
 pub(in super::super) fn rewrite<P: Packet>(
     packet: &mut P,
     link: &Link,
     ip: &Ip<Be32>,
     backend: &Backend,
-    (source, port): (Be32, Be16),
+    source: Option<(Be32, Be16)>,
 ) -> Result<(), Stop> {
     let truncated = || Stop::because(Reason::Truncated);
     let ports = if ip.is_later_fragment() {
         None
     } else {
         let old: Ports = *packet.view(ip.payload).ok_or_else(truncated)?;
+        let port = source.map_or(old.source, |(_, port)| port);
         Some(Ports { source: port, destination: port_of(backend, old.destination) })
     };
+    let source = source.map_or(ip.source, |(address, _)| address);
     let ends = Ends { source, destination: backend.address_v4(), ports };
     translate::both(packet, link, ip, &ends)?;
     *packet.view_mut(0).ok_or_else(truncated)? = backend.ethernet();

@@ -17,6 +17,7 @@ use crate::reason::Reason;
 use crate::reply::Reply;
 use crate::ring::Slot;
 use crate::room::Claim;
+use crate::snat::Snat;
 
 /// A question of the packet path with its answer, or something that it wrote. One variant for each
 /// method of [`Tables`](crate::path::Tables) but `choose`, named after it.
@@ -67,6 +68,7 @@ pub enum Asked<'t> {
     ExceptV4(FlowKeyV4, Exception),
     ExceptV6(FlowKeyV6, Exception),
     IsExcepted(u16, bool),
+    Snat(Option<&'t Snat>),
     /// The binding of the flow, by its owner, and its number.
     Bind(Owner, Result<u32, Reason>),
     Binding(u32, Option<Binding>),

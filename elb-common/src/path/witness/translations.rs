@@ -68,7 +68,7 @@ impl<'t, T: Tables, N: Note<'t>> Translations for Witness<'t, '_, T, N> {
     }
     #[inline(always)]
     fn snat(&self) -> Option<&Snat> {
-        self.tables.snat()
+        self.noted(self.tables.snat(), Asked::Snat)
     }
     #[inline(always)]
     fn endpoint(&self, listener: u16) -> Option<&ListenerEndpoint> {

@@ -1,7 +1,9 @@
 //! Answers of members in words, and what else is said of packets that are translated.
 
 use super::member;
-use crate::observe::explain::{EndpointRecord, Explanation, NotedFlow, WayBack, WayKind};
+use crate::observe::explain::{
+    BoundPort, EndpointRecord, Explanation, NotedFlow, WayBack, WayKind,
+};
 use crate::observe::packet::Translated;
 
 /// Lines with their titles, where a member's answer is explained.
@@ -13,6 +15,7 @@ pub(super) fn lines(explained: &Explanation) -> Vec<(&'static str, String)> {
         endpoint.map(|endpoint| ("answer", answer(endpoint))),
         endpoint.map(|endpoint| ("comes by", comes_by(endpoint))),
         flow.map(|flow| ("noted flow", flow)),
+        explained.bound.as_ref().map(|port| ("source port", source_port(port))),
         explained.way_back.as_ref().map(|way| ("way back", way_back(way))),
     ]
     .into_iter()
@@ -56,6 +59,20 @@ fn noted(flow: &NotedFlow) -> String {
              host, or the member opened the connection"
         ),
     }
+}
+
+fn source_port(port: &BoundPort) -> String {
+    let BoundPort { source, client, listener, member: of, stage, idle, lives, by_this_packet } =
+        port;
+    let when = match by_this_packet {
+        true => "taken by this packet".to_owned(),
+        false => format!("last seen {idle} s ago"),
+    };
+    format!(
+        "{source} is {client}'s, by listener {listener} to {}: {}, {when}, lives for {lives} s without a packet",
+        member(of),
+        stage.replace('_', " ")
+    )
 }
 
 fn not_noted(endpoint: &EndpointRecord) -> String {

@@ -14,7 +14,7 @@ use elb_common::{client, hash};
 use super::translation::Translation;
 use super::{
     Admission, Backend, ConnectionId, Decision, ExplainedPacket, Explanation, FlowEntry,
-    KnownClient, MatchedListener, Reply, Slot, frame,
+    KnownClient, MatchedListener, Reply, Slot, binding, frame,
 };
 use crate::control::flow_key::Key;
 use crate::model::transport::TransportProtocol;
@@ -75,6 +75,7 @@ pub(super) fn of(
         backend: testimony.backend(),
         endpoint: translation.endpoint(packet.source),
         noted: translation.noted(),
+        bound: binding::of(&asked, names),
         way_back: translation.way(),
         translated: is_translated
             .then(|| Translated::between(received_frame.carried(), seen.carried()))

@@ -1,5 +1,6 @@
 //! What is reported about packets over tables in memory.
 
+mod binding;
 mod quic;
 mod translation;
 

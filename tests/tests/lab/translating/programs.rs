@@ -4,7 +4,7 @@ use anyhow::Result;
 use elb_tests::{
     address::{Families, Family},
     agent::Agent,
-    config::{Config, Forwarding, MonitorKind, Pool, Protocol},
+    config::{Config, Forwarding, MonitorKind, Pool, Protocol, SourceAddresses},
     lab::Lab,
     status,
 };
@@ -32,6 +32,21 @@ fn programs_of_others_on_one_interface() -> Result<()> {
     serve_all(&lab, &["lb1"], Lab::back_vip)
 }
 
+/// Members see source addresses, and have no route by the load balancer.
+#[test]
+fn programs_of_others_by_source_addresses() -> Result<()> {
+    let members = u8::try_from(MEMBERS)?;
+    let lab = Lab::builder().two_armed().backends(members).mtu(1500).start()?;
+    lab.lb_forwards()?;
+    lab.offload()?;
+    let mut config = config(&lab, &lab.lb_interfaces(), Lab::vip, &OFFERS);
+    config.load_balancers.retain(|lb| lb.vip_address.is_some());
+    config.pools.retain(|pool| pool.members.iter().all(|member| member.address.is_ipv4()));
+    config.pools.iter_mut().for_each(|pool| pool.forwarding = Forwarding::FullNat);
+    config.snat = Some(SourceAddresses::of_backends());
+    serve(&lab, &config, &[Family::V4], Lab::vip)
+}
+
 #[test]
 fn mail_and_web_sockets_in_python() -> Result<()> {
     let lab = two_armed()?;
@@ -41,7 +56,7 @@ fn mail_and_web_sockets_in_python() -> Result<()> {
     let agent = Agent::start(&lab, &config(&lab, &interfaces, Lab::vip, &OFFERS_IN_PYTHON))?;
     wait_until_serving(&agent)?;
     for family in [Family::V4, Family::V6] {
-        Client { lab: &lab, vip: lab.vip(family) }.mail_and_chat()?;
+        Client { lab: &lab, vip: lab.vip(family), is_hidden: false }.mail_and_chat()?;
     }
     assert_eq!(status::drops(&agent.status()?), Vec::<String>::new());
     Ok(())
@@ -60,12 +75,16 @@ fn two_armed() -> Result<Lab> {
 type Vip = fn(&Lab, Family) -> std::net::IpAddr;
 
 fn serve_all(lab: &Lab, interfaces: &[&str], vip: Vip) -> Result<()> {
+    serve(lab, &config(lab, interfaces, vip, &OFFERS), &[Family::V4, Family::V6], vip)
+}
+
+fn serve(lab: &Lab, config: &Config, families: &[Family], vip: Vip) -> Result<()> {
     let start = |index| Member::start(lab, index);
     let members = (0..MEMBERS).map(start).collect::<Result<Vec<_>>>()?;
-    let agent = Agent::start(lab, &config(lab, interfaces, vip, &OFFERS))?;
+    let agent = Agent::start(lab, config)?;
     wait_until_serving(&agent)?;
-    for family in [Family::V4, Family::V6] {
-        let client = Client { lab, vip: vip(lab, family) };
+    for family in families {
+        let client = Client { lab, vip: vip(lab, *family), is_hidden: config.snat.is_some() };
         client.requests()?;
         client.contents(&members)?;
         client.names()?;
