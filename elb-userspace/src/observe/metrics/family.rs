@@ -196,7 +196,7 @@ families! {
         SFLOW_LOST Counter "elb_sflow_lost" "" ["cause"]
             "Those that were not: beyond what the kernel writes down in a second or without room there, refused packets beyond discards_per_second, or not sent by this host, or refused by the collector's.";
         SOURCE_PORTS Gauge "elb_source_ports" "" []
-            "Ports of source addresses that connections of pools with fullnat may have; absent without [snat].";
+            "Ports of source addresses that connections of pools with fullnat may have; absent where there are none.";
         SOURCE_PORTS_USED Gauge "elb_source_ports_used" "" []
             "Of these, those that connections have, a few seconds ago at most; above 0.6 of all, some connections find none soon.";
         EVENTS Counter "elb_events" "" ["kind"]
