@@ -141,6 +141,13 @@ impl Core {
             |member| format!("the backend server {member}"),
         );
         let AddressHolder { vip, mac: address, .. } = holder;
+        if self.config.model.source_addresses().is_some_and(|sources| sources.holds(*vip)) {
+            return format!(
+                "{who} ({}) answers for the source address {vip} of [snat] on {interface}: members' answers go there \
+                 and not to the load balancer",
+                mac(&address.bytes())
+            );
+        }
         format!(
             "{who} ({}) answers for the virtual address {vip} on {interface}: clients' packets go there \
              and not to the load balancer",
@@ -150,6 +157,11 @@ impl Core {
 
     fn quiet(&self, holder: &AddressHolder) -> String {
         let vip = holder.vip;
+        if self.config.model.source_addresses().is_some_and(|sources| sources.holds(vip)) {
+            return format!(
+                "take {vip} from the host with that Ethernet address, or use another prefix in [snat]"
+            );
+        }
         match self.member_with(holder) {
             Some(member) => format!(
                 "on {member}: elb backend up (arp_ignore must be 1 and {vip} be on lo only); then clear \

@@ -82,11 +82,12 @@ impl Core {
         }
     }
 
-    /// Backends that flows have ports of source addresses for, of pools that have had such.
+    /// Backends that flows have ports of source addresses for, while numbers wait to be forgotten.
     fn bound_backends(&self, now: u32) -> BTreeSet<u16> {
-        match self.serving.observed.snat.addresses {
-            0 => BTreeSet::new(),
-            _ => self.serving.maps.bound_backends(now),
+        let has_some = self.serving.observed.snat.addresses != 0;
+        match has_some && self.serving.reconciler.is_lasting() {
+            true => self.serving.maps.bound_backends(now),
+            false => BTreeSet::new(),
         }
     }
 

@@ -18,7 +18,10 @@ pub struct SourceAddresses {
 }
 
 /// The shortest prefix: of the most addresses.
-const SHORTEST: u8 = 32 - MAX_ADDRESSES.trailing_zeros() as u8;
+const SHORTEST: u8 = {
+    assert!(MAX_ADDRESSES == 64);
+    26
+};
 
 impl SourceAddresses {
     /// The first address.

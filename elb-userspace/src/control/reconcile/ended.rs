@@ -6,7 +6,6 @@ use elb_common::addr::{Be16, Be128};
 use elb_common::reply::{Reply, reply_flags};
 
 use super::protocol_number;
-use super::replies::is_of_probes;
 use crate::control::plan::ListenerKey;
 use crate::model::Protocol;
 
@@ -86,6 +85,11 @@ impl EndedReplies {
 /// Whether the connections of an endpoint are over.
 pub(super) const fn is_over(reply: &Reply) -> bool {
     reply.flags & reply_flags::ENDED != 0
+}
+
+/// Whether only answers of health probes are translated.
+pub(super) const fn is_of_probes(reply: &Reply) -> bool {
+    reply.flags & reply_flags::PROBES != 0
 }
 
 #[cfg(test)]

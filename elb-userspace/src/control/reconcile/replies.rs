@@ -7,7 +7,7 @@ use elb_common::addr::{Be16, Be128, Mac};
 use elb_common::backend::{mode, translation_flags};
 use elb_common::reply::{Reply, reply_flags};
 
-use super::ended::is_over;
+use super::ended::{is_of_probes, is_over};
 use super::{Desired, ReconcileInput, Reconciler, protocol_number};
 use crate::control::assign::{AssignedMember, AssignedPool};
 use crate::control::plan::ListenerKey;
@@ -102,11 +102,6 @@ impl Reconciler {
     fn translating(&self, pool: &ResourceId) -> Option<&AssignedPool> {
         self.assignments.pools.get(pool).filter(|pool| pool.forwarding.translates())
     }
-}
-
-/// Whether only answers of health probes are translated.
-pub(super) const fn is_of_probes(reply: &Reply) -> bool {
-    reply.flags & reply_flags::PROBES != 0
 }
 
 /// What a member's endpoint stands for.

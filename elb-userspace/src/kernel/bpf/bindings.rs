@@ -59,3 +59,41 @@ impl Bindings {
         self.memory.clear();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+
+    use elb_common::addr::Be16;
+    use elb_common::binding::says;
+
+    use super::*;
+
+    #[test]
+    fn what_is_somebodys_is_shown() {
+        let client = bytemuck::cast([198u8, 51, 100, 7]);
+        let of = |seen| Binding {
+            owner: Owner::new(client, Be16::new(4000), 7),
+            course: Course::opening(3, says::DATAGRAM, 300, seen),
+        };
+        let mut buckets = [Bucket::default(); 3];
+        (buckets[0][1], buckets[2][7]) = (of(200), of(100));
+        buckets[1][0].owner = Owner::BUSY;
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(bytemuck::bytes_of(&buckets)).unwrap();
+        let bindings = Bindings::new(&file, 3).unwrap();
+        let shown = |most: usize| {
+            let mut all = Vec::new();
+            bindings.walk(|number, binding| {
+                all.push((number, binding));
+                if all.len() < most { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+            });
+            all
+        };
+        assert_eq!(shown(9), [(1, of(200)), (23, of(100))]);
+        assert_eq!(shown(1), [(1, of(200))]);
+        assert_eq!((bindings.in_use(250), bindings.in_use(450)), (2, 1));
+        bindings.clear();
+        assert_eq!(shown(9), []);
+    }
+}

@@ -351,6 +351,7 @@ fn forwarding(backend: &backend::Backend) -> String {
     match backend.mode {
         mode::L2 => "l2".to_owned(),
         mode::NAT => "nat".to_owned(),
+        mode::FULLNAT => "fullnat".to_owned(),
         mode::IPIP_V4 | mode::IPIP_V6 => "ipip".to_owned(),
         mode::GUE_V4 | mode::GUE_V6 => "gue".to_owned(),
         other => format!("#{other}"),

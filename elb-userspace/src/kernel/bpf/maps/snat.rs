@@ -85,7 +85,7 @@ impl Maps {
         let last = &self.snat.counted.0;
         let word = last.load(Ordering::Relaxed);
         if word != 0 && u64::from(now).wrapping_sub(word >> 32) < GOOD {
-            return word as u32;
+            return u32::try_from(word & u64::from(u32::MAX)).unwrap_or(u32::MAX);
         }
         let used = self.snat.bindings.in_use(now);
         last.store(u64::from(now) << 32 | u64::from(used), Ordering::Relaxed);
