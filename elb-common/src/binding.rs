@@ -247,12 +247,6 @@ impl Vacancies {
     }
 }
 
-/// The places in a bucket whose bindings are an owner's: a bit for each, as of [`Vacancies`].
-#[inline(always)]
-pub const fn owned(found: u32, of: Owner, owner: Owner, way: u32) -> u32 {
-    found | (is_zero(of.0 ^ owner.0) as u32) << way
-}
-
 /// Which is the lowest of eight bits that is set.
 #[inline(always)]
 pub const fn lowest(bits: u32) -> u32 {

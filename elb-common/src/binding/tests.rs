@@ -102,8 +102,6 @@ fn bits_are_found_and_counted() {
     }
     assert_eq!(Vacancies { vacant: 0, unanswered: 0x60 }.any(), 5);
     assert_eq!(Vacancies { vacant: 0x80, unanswered: 0x60 }.any(), 7);
-    let (mine, other) = (Owner(7), Owner(8));
-    assert_eq!([mine, other].map(|one| owned(1, one, mine, 3)), [9, 1]);
 }
 
 proptest! {

@@ -38,10 +38,9 @@ pub(super) const fn says_of(transport: &Transport) -> u32 {
 #[inline(always)]
 pub(super) fn number<T: Tables>(tables: &T, bearer: Bearer) -> Result<u32, Stop> {
     let snat = tables.snat().filter(|_| bearer.owner.is_one()).ok_or(Stop(Reason::NoSourcePort))?;
-    let now = tables.now();
     let hash = snat.hash(bearer.owner.0);
     if let Some(number) = own(tables, snat, hash, bearer.owner) {
-        return goes_on(tables, bearer, number, now);
+        return tables.goes_on(bearer, number);
     }
     if bearer.begins() { tables.open(bearer) } else { Err(Stop(Reason::NotOpen)) }
 }
@@ -88,7 +87,8 @@ impl Bearer {
 
 /// A packet of a flow that has a binding.
 #[inline(always)]
-fn goes_on<T: Tables>(tables: &T, bearer: Bearer, number: u32, now: u32) -> Result<u32, Stop> {
+pub(super) fn goes_on<T: Tables>(tables: &T, bearer: Bearer, number: u32) -> Result<u32, Stop> {
+    let now = tables.now();
     let Binding { course, .. } = tables.binding(number).ok_or(Stop(Reason::NotOpen))?;
     if bearer.begins() && bearer.begins_anew(course, now) {
         let wanted = Course::opening(bearer.backend, bearer.says, idle(tables, bearer.pool), now);
@@ -114,11 +114,7 @@ fn idle<T: Tables>(tables: &T, pool: u16) -> u32 {
 /// Which of a bucket's bindings is its owner's.
 #[inline(always)]
 pub fn find_owner(at: impl Fn(u32) -> Owner, owner: Owner) -> Option<u32> {
-    let mut found = 0;
-    for way in 0..WAYS {
-        found = binding::owned(found, at(way), owner, way);
-    }
-    (found != 0).then_some(binding::lowest(found))
+    (0..WAYS).find(|way| at(*way) == owner)
 }
 
 /// What is vacant in a bucket, in a word: how many, and which may be taken, if any may.

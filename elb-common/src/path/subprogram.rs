@@ -292,6 +292,12 @@ pub fn bind<T: Tables>(tables: &T, bearer: Bearer) -> Result<u32, Stop> {
     bind::number(tables, bearer)
 }
 
+/// The number of the binding that a packet's flow has.
+#[inline(always)]
+pub fn goes_on<T: Tables>(tables: &T, bearer: Bearer, number: u32) -> Result<u32, Stop> {
+    bind::goes_on(tables, bearer, number)
+}
+
 /// The number of a binding for a flow that a packet opens.
 #[inline(always)]
 pub fn open<T: Tables>(tables: &T, bearer: Bearer) -> Result<u32, Stop> {

@@ -28,6 +28,12 @@ pub(crate) fn open(bearer: Bearer) -> Result<u32, Stop> {
     subprogram::unpack_number(black_box(elb_open(owner.0, ids(bearer), says)))
 }
 
+#[inline(always)]
+pub(crate) fn goes_on(bearer: Bearer, number: u32) -> Result<u32, Stop> {
+    let Bearer { owner, says, .. } = bearer;
+    subprogram::unpack_number(black_box(elb_goes_on(owner.0, ids(bearer), says, number)))
+}
+
 /// Ids of backend and pool in one number.
 #[inline(always)]
 fn ids(Bearer { backend, pool, .. }: Bearer) -> u32 {
@@ -74,6 +80,15 @@ extern "C" fn elb_bind(owner: u64, ids: u32, says: u32) -> u64 {
     let context = XdpContext::new(core::ptr::null_mut());
     let number = subprogram::bind(&Maps::new(&context), bearer(owner, ids, says));
     subprogram::pack_number(number)
+}
+
+/// As `elb_bind`, of a flow that has the binding with this number.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn elb_goes_on(owner: u64, ids: u32, says: u32, number: u32) -> u64 {
+    let context = XdpContext::new(core::ptr::null_mut());
+    let bearer = bearer(owner, ids, says);
+    subprogram::pack_number(subprogram::goes_on(&Maps::new(&context), bearer, number))
 }
 
 /// As `elb_bind`, of a flow that opens.
