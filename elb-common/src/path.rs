@@ -124,7 +124,8 @@ fn ip<F: Family, P: Packet, T: Tables>(
         };
         let listener = classify::listener::<F, P, T>(packet, tables, link, &ip, &transport)?;
         if let Some(listener) = listener {
-            let chosen = chosen::<F, P, T>(packet, tables, listener, &ip, &transport)?;
+            let chosen = chosen::<F, P, T>(packet, tables, listener, &ip, &transport)
+                .map_err(|stop| account::stopped(tables, listener.id, NO_BACKEND, stop))?;
             if !T::IS_APART && transport.is_quoted() {
                 // What it is about is known by now.
                 ip.protocol = F::ICMP;
@@ -279,28 +280,28 @@ fn chosen<F: Family, P: Packet, T: Tables>(
     transport: &Transport,
 ) -> Result<Target, Stop> {
     let flow = identify::flow::<F>(listener, ip, transport);
-    let bound = select::backend::<F, P, T>(packet, tables, listener, &flow, ip, transport)
-        .and_then(|id| Ok((id, number::<F, T>(tables, listener, id, ip, transport)?)));
-    let (id, number) = match bound {
-        Ok(bound) => bound,
+    let id = match select::backend::<F, P, T>(packet, tables, listener, &flow, ip, transport) {
+        Ok(id) => id,
         Err(stop) => {
-            let stop = refused::<F, P, T>(packet, tables, listener, transport, stop);
-            return Err(account::stopped(tables, listener.id, NO_BACKEND, stop));
+            return Err(refused::<F, P, T>(packet, tables, listener, transport, stop));
         }
     };
     if transport.begins_or_breaks() {
         account::chosen(tables, listener.id, id, transport);
     }
+    let hash = number::<F, P, T>(packet, tables, listener, id, ip, transport)?;
     if T::IS_LOGGED && (transport.opens() || transport.closes()) {
         tables.chosen(listener.id, id);
     }
-    let hash = number.unwrap_or(flow.hash);
+    let hash = hash.unwrap_or(flow.hash);
     Ok(Target { backend: u32::from(id), listener: u32::from(listener.id), hash })
 }
 
-/// The number of the source address and port that a flow has; none: its member sees its client.
+/// The number of the source address and port that a flow has; none: its member sees its client. After all else: the
+/// verifier walks what follows once with such a number, and once without.
 #[inline(always)]
-fn number<F: Family, T: Tables>(
+fn number<F: Family, P: Packet, T: Tables>(
+    packet: &mut P,
     tables: &T,
     listener: &Listener,
     backend: u16,
@@ -312,7 +313,17 @@ fn number<F: Family, T: Tables>(
     }
     let owner = F::owner(ip.source, transport.ports.source, listener.id);
     let says = bind::says_of(transport);
-    tables.bind(Bearer { owner, backend, pool: listener.pool, says }).map(Some)
+    match tables.bind(Bearer { owner, backend, pool: listener.pool, says }) {
+        Ok(number) => Ok(Some(number)),
+        Err(Stop(reason)) => {
+            let is_told = matches!(reason, Reason::NotOpen) && !transport.is_quoted();
+            Err(Stop(if is_told {
+                tables.refuse::<F, P>(packet, refusal::NOT_OPEN)
+            } else {
+                reason
+            }))
+        }
+    }
 }
 
 /// A packet that no backend gets may be answered instead.
@@ -331,8 +342,6 @@ fn refused<F: Family, P: Packet, T: Tables>(
         refusal::MEMBER_LIMIT
     } else if matches!(reason, Reason::Cut) {
         refusal::CUT
-    } else if matches!(reason, Reason::NotOpen) {
-        refusal::NOT_OPEN
     } else {
         return Stop(reason);
     };
