@@ -257,6 +257,21 @@ fn a_flow_that_opened_again_does_not_go_back_to_its_record_of_before() -> Result
     )
 }
 
+/// One that has as many connections as it may gets the next one when one of them ends.
+#[test]
+fn a_member_at_its_limit_gets_a_connection_when_one_ends() {
+    let members = BTreeMap::from([(1, Member { most: 1, ..Member::NEW })]);
+    let turns = Pool { algorithm: LbAlgorithm::RoundRobin, members, ..pool(0) };
+    let mut host = Host::default();
+    let mut world = World::new(&mut host, &with(turns));
+    let connect = [Packet::Opening, Packet::Data];
+    assert_eq!(connect.map(|packet| world.send(1, packet)), [Some(1); 2]);
+    assert_eq!(world.send(3, Packet::Opening), None);
+    assert_eq!(world.send(1, Packet::Rst), Some(1));
+    assert_eq!(connect.map(|packet| world.send(3, packet)), [Some(1); 2]);
+    assert_eq!(world.send(1, Packet::Opening), None);
+}
+
 /// One record fits, so that the flow's second packet is refused; its opening still says where its
 /// first went, which is no new flow there.
 #[test]
@@ -357,6 +372,94 @@ fn a_connection_that_was_refused_a_record_is_refused_again() -> Result<(), TestC
             Send(3, Packet::Data),
             Send(3, Packet::Opening),
             Send(3, Packet::Data),
+        ],
+    )
+}
+
+/// A connection of a pool that did not count yet: it goes on, whatever the limit.
+#[test]
+fn a_flow_that_is_older_than_the_count_is_not_refused() -> Result<(), TestCaseError> {
+    let members = BTreeMap::from([(1, Member { most: 1, ..Member::NEW })]);
+    run(
+        with(Pool { members, ..pool(0) }),
+        &[
+            Send(1, Packet::Opening),
+            Change(Algorithm(0, LbAlgorithm::RoundRobin)),
+            Sweep,
+            Send(4, Packet::Opening),
+            Send(4, Packet::Data),
+            Send(1, Packet::Data),
+        ],
+    )
+}
+
+/// The client opens its connection again, and that goes to the member of before, though the listener serves another
+/// pool by now.
+#[test]
+fn a_flow_that_a_limit_refused_stays_where_it_was() -> Result<(), TestCaseError> {
+    let members = BTreeMap::from([(5, Member { most: 1, ..Member::NEW })]);
+    let turns = Pool { algorithm: LbAlgorithm::RoundRobin, members, ..pool(1) };
+    run(
+        Wanted {
+            pools: [pool(0), turns],
+            listeners: [Listener::of(0, 10), Listener::of(1, 10)],
+            ..wanted()
+        },
+        &[
+            Send(2, Packet::Opening),
+            Send(6, Packet::Opening),
+            Send(6, Packet::Data),
+            Change(Algorithm(0, LbAlgorithm::RoundRobin)),
+            Change(Serve(1, 0)),
+            Send(2, Packet::Data),
+            Send(2, Packet::Opening),
+        ],
+    )
+}
+
+/// Nothing says that it is the same pool: datagrams go on where they went for one idle timeout, as wherever a listener
+/// goes to another pool, though they would be held for longer.
+#[test]
+fn a_pool_without_members_and_with_another_name_is_another_pool() {
+    let members = BTreeMap::from([(1, Member::NEW)]);
+    let first = Pool { members, drain: Some(25), udp_hold: 30, ..pool(0) };
+    let mut wanted = Wanted { protocol: Protocol::Udp, ..with(first) };
+    let mut host = Host::default();
+    let mut world = World::new(&mut host, &wanted);
+    wanted.apply(Remove(1));
+    world.follow(&wanted);
+    wanted.pools[0].renamed = true;
+    world.follow(&wanted);
+    let talk = |world: &mut World<'_, Host>, wait| {
+        world.datapath.pass(wait);
+        world.sweep();
+        world.send(6, Packet::Data)
+    };
+    assert_eq!([3_000; 3].map(|wait| talk(&mut world, wait)), [Some(1); 3]);
+    assert_eq!(talk(&mut world, 3_000), None);
+}
+
+/// Its first datagram went to a member that got as many flows as it may before the second came: the flow waits for it,
+/// though others would take it.
+#[test]
+fn datagrams_that_a_limit_refused_go_to_no_other_member() -> Result<(), TestCaseError> {
+    let turns = Pool {
+        algorithm: LbAlgorithm::RoundRobin,
+        members: BTreeMap::from([(1, Member::NEW)]),
+        ..pool(0)
+    };
+    run(
+        Wanted { protocol: Protocol::Udp, ..with(turns) },
+        &[
+            Send(2, Packet::Data),
+            Send(6, Packet::Data),
+            Change(Limit(1, 1)),
+            Send(2, Packet::Data),
+            Sweep,
+            Send(6, Packet::Data),
+            Change(Fail(1)),
+            Change(Add(2)),
+            Send(6, Packet::Data),
         ],
     )
 }

@@ -13,6 +13,8 @@
 //! - Where the pool remembers its clients, a new connection of a client goes to the member of its last one, if
 //!   that takes new ones all the time, and the client was not away.
 //! - A connection that its client closed is served for some seconds of silence.
+//! - A member with a limit gets no connection more than that while those that it has go on. A connection of which
+//!   only the first packet came is none yet: it may be refused by then.
 //! - A flow that found no room for a record is not promised to stay, and may be refused.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -48,6 +50,8 @@ pub struct Oracle {
     moved: [Option<u64>; POOLS],
     /// The member that last got a packet of a flow, promised or not.
     last: BTreeMap<u8, u8>,
+    /// When the counts of connections were corrected last.
+    swept: Option<u64>,
     /// By pool and client: the member that all of the client's flows there are at.
     known: BTreeMap<(usize, u8), Known>,
 }
@@ -74,12 +78,25 @@ struct Flow {
     is_served: bool,
     /// It found no room for a record once.
     is_refused: bool,
+    /// No packet of it came before the one that opened it, so that no record is left of it.
+    is_first: bool,
+    /// More than its first packet came, so that it is a connection.
+    is_connection: bool,
+    /// As which it counts until its client closes it, in a pool that counts them.
+    is_counted: bool,
+    /// Whether its pool counted connections when it opened: one that was there before is not refused, and may not be
+    /// known to the count.
+    opened_counted: bool,
 }
+
+/// Seconds after a sweep for which counts of connections are believed.
+const BELIEVED: u64 = 60 * SECOND;
 
 impl Oracle {
     pub fn new(wanted: Wanted) -> Self {
         let (flows, cuts, gone, last, known) = Default::default();
-        Self { wanted, flows, cuts, gone, held_until: 0, moved: [None; POOLS], last, known }
+        let (held_until, moved, swept) = (0, [None; POOLS], None);
+        Self { wanted, flows, cuts, gone, held_until, moved, last, swept, known }
     }
 
     pub fn wanted(&self) -> &Wanted {
@@ -128,6 +145,7 @@ impl Oracle {
 
     /// The agent swept: what moved longer ago than any timeout is over.
     pub fn swept(&mut self, span: Span) {
+        self.swept = Some(span.from);
         let idle = self.wanted.listeners.iter().map(|listener| milliseconds(listener.idle)).max();
         let over = |at: &u64| span.from >= at + idle.unwrap_or(0) + 3 * SECOND;
         for moved in &mut self.moved {
@@ -171,13 +189,18 @@ impl Oracle {
             prop_assert!(!self.gone.contains(&member), "member {member} serves nothing any more");
         }
         let last = self.last.remove(&flow);
-        // A packet that was refused a record leaves the flow where it was.
-        let at = member.or(last.filter(|_| refused));
+        // A packet that was refused a record, or a place at its member, leaves the flow where it was.
+        let is_limited = |before: &Flow| {
+            !before.is_connection && member.is_none() && self.wanted.most(before.member) > 0
+        };
+        let stays = refused || before.as_ref().is_some_and(is_limited);
+        let at = member.or(last.filter(|_| stays));
         self.last.extend(at.map(|member| (flow, member)));
         let opens = !self.is_udp() && packet == Packet::Opening;
         let is_promised =
             !opens && before.as_ref().is_some_and(|before| self.is_promised(flow, before, span));
         match &before {
+            Some(before) if is_promised && is_limited(before) => {}
             Some(before) if is_promised && !refused => {
                 prop_assert_eq!(member, Some(before.member), "flow {} moved", flow);
             }
@@ -190,8 +213,30 @@ impl Oracle {
         }
         self.remember(flow, (opens, last), member, refused, span)?;
         let ends = !self.is_udp() && packet == Packet::Rst;
+        let goes_on = before.as_ref().filter(|before| is_promised && Some(before.member) == member);
+        let is_new =
+            |before: &&Flow| before.is_first && !before.is_connection && before.opened_counted;
+        // Limits are those of the pool that serves the listener.
+        let is_own = pool_of(member.unwrap_or(1)) == self.wanted.listeners[listener_of(flow)].pool;
+        if let Some(member) = goes_on.filter(is_new).and(member).filter(|_| is_own) {
+            self.has_room(member, packet, span)?;
+        }
         let after = match member {
-            Some(member) => (!ends).then(|| self.spoke(flow, packet, member, refused, span)),
+            Some(member) => (!ends).then(|| {
+                let spoke = self.spoke(flow, packet, member, refused, span);
+                let is_connection = goes_on.is_some_and(|before| {
+                    before.is_connection || self.is_udp() || packet == Packet::Data
+                });
+                let is_counted = goes_on.is_some_and(|before| match before.is_connection {
+                    true => before.is_counted && (self.is_udp() || packet != Packet::Fin),
+                    false => before.opened_counted && self.counts(flow),
+                });
+                let is_first = goes_on.map_or(last.is_none(), |before| before.is_first);
+                let opened_counted =
+                    goes_on.map_or_else(|| self.counts(flow), |before| before.opened_counted);
+                let is_counted = is_connection && is_counted;
+                Flow { is_first, is_connection, is_counted, opened_counted, ..spoke }
+            }),
             // It may go on, should its member serve again.
             None => before.map(|before| Flow { is_served: false, is_refused: refused, ..before }),
         };
@@ -224,7 +269,9 @@ impl Oracle {
             return Ok(());
         };
         let in_time = span.to - known.spoke <= milliseconds(REMEMBERED_FOR);
-        if opens && in_time && last.is_none() {
+        // One with a limit may have as many as it may.
+        let has_limit = self.wanted.most(known.member) > 0;
+        if opens && in_time && last.is_none() && !has_limit {
             prop_assert_eq!(member, known.member, "client of flow {} is known", flow);
         }
         if known.member == member {
@@ -233,6 +280,26 @@ impl Oracle {
             self.known.insert(key, Known { spoke, ..known });
         }
         Ok(())
+    }
+
+    /// A flow becomes a connection of a member that may have only so many.
+    fn has_room(&self, member: u8, packet: Packet, span: Span) -> Result<(), TestCaseError> {
+        let most = self.wanted.most(member) as usize;
+        // Datagrams that are held after a change are noted, and not counted.
+        let is_data = !self.is_udp() && packet == Packet::Data;
+        let is_believed = self.swept.is_some_and(|swept| span.to + SECOND < swept + BELIEVED);
+        if most == 0 || !is_data || !is_believed {
+            return Ok(());
+        }
+        let of = self.flows.iter().filter(|(_, flow)| flow.member == member && flow.is_counted);
+        let live = of.filter(|(number, flow)| self.is_promised(**number, flow, span)).count();
+        prop_assert!(live < most, "member {member} has {live} connections and gets one more");
+        Ok(())
+    }
+
+    /// Whether the pool of a flow counts connections.
+    fn counts(&self, flow: u8) -> bool {
+        self.wanted.pools[self.wanted.listeners[listener_of(flow)].pool].algorithm.is_tracked()
     }
 
     fn spoke(&self, flow: u8, packet: Packet, member: u8, refused: bool, span: Span) -> Flow {
@@ -247,6 +314,10 @@ impl Oracle {
             held_until: None,
             is_served: !refused,
             is_refused: refused,
+            is_first: false,
+            is_connection: false,
+            is_counted: false,
+            opened_counted: false,
         }
     }
 
@@ -263,8 +334,12 @@ impl Oracle {
         let is_welcome = |member: u8| pool_of(member) == pool && self.takes_new(member);
         let is_held = self.is_udp() && second(span.from) < self.held_until;
         let Some(member) = member else {
-            let served = (1..=2 * MEMBERS).any(is_welcome);
-            prop_assert!(!served || refused, "no member takes a new flow");
+            // Of members that have limits, all may have as many as they may, and one that has not may be hard to find.
+            let has_limit = |member: &u8| self.wanted.most(*member) > 0;
+            let mut welcome = (1..=2 * MEMBERS).filter(|member| is_welcome(*member));
+            let served = welcome.clone().next().is_some() && !welcome.any(|one| has_limit(&one));
+            let stays = last.is_some_and(|last| has_limit(&last));
+            prop_assert!(!served || refused || stays, "no member takes a new flow");
             return Ok(());
         };
         // A client that opens a connection again without having closed it may go on where it was, and a

@@ -4,6 +4,7 @@ use proptest::prelude::*;
 
 use crate::host::Host;
 use crate::oracle::{Oracle, Span};
+use crate::packet::Ends;
 use crate::script::{FLOWS, Packet, Script, Step, Wanted, listener_of};
 use crate::world::{Datapath, World};
 
@@ -55,10 +56,26 @@ fn play(
                 let span = Span { from, to: world.datapath.clock() };
                 oracle.look(span);
                 oracle.sent((flow, packet), member, refused, span)?;
+                answered(world, (flow, packet), member)?;
             }
         }
     }
     oracle.look(Span { from, to: world.datapath.clock() });
+    Ok(())
+}
+
+/// What a member answers goes to the client, from where that sent its packet to: whatever else the member serves, and
+/// whatever changes. A client that resets its connection gets no answer.
+fn answered(
+    world: &mut World<'_, impl Datapath>,
+    (flow, packet): (u8, Packet),
+    member: Option<u8>,
+) -> Result<(), TestCaseError> {
+    let Some(member) = member.filter(|member| world.translates(*member)) else { return Ok(()) };
+    if packet != Packet::Rst {
+        let back = world.answer(flow, member, packet);
+        prop_assert_eq!(back, Some(Ends::of(flow).back()), "the answer to flow {}", flow);
+    }
     Ok(())
 }
 
