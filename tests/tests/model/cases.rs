@@ -1,5 +1,7 @@
 //! Histories by name, such as random ones shrink to.
 
+mod limits;
+
 use std::collections::BTreeMap;
 
 use elb_userspace::model::{Forwarding, LbAlgorithm, Protocol};
@@ -257,21 +259,6 @@ fn a_flow_that_opened_again_does_not_go_back_to_its_record_of_before() -> Result
     )
 }
 
-/// One that has as many connections as it may gets the next one when one of them ends.
-#[test]
-fn a_member_at_its_limit_gets_a_connection_when_one_ends() {
-    let members = BTreeMap::from([(1, Member { most: 1, ..Member::NEW })]);
-    let turns = Pool { algorithm: LbAlgorithm::RoundRobin, members, ..pool(0) };
-    let mut host = Host::default();
-    let mut world = World::new(&mut host, &with(turns));
-    let connect = [Packet::Opening, Packet::Data];
-    assert_eq!(connect.map(|packet| world.send(1, packet)), [Some(1); 2]);
-    assert_eq!(world.send(3, Packet::Opening), None);
-    assert_eq!(world.send(1, Packet::Rst), Some(1));
-    assert_eq!(connect.map(|packet| world.send(3, packet)), [Some(1); 2]);
-    assert_eq!(world.send(1, Packet::Opening), None);
-}
-
 /// One record fits, so that the flow's second packet is refused; its opening still says where its
 /// first went, which is no new flow there.
 #[test]
@@ -376,47 +363,6 @@ fn a_connection_that_was_refused_a_record_is_refused_again() -> Result<(), TestC
     )
 }
 
-/// A connection of a pool that did not count yet: it goes on, whatever the limit.
-#[test]
-fn a_flow_that_is_older_than_the_count_is_not_refused() -> Result<(), TestCaseError> {
-    let members = BTreeMap::from([(1, Member { most: 1, ..Member::NEW })]);
-    run(
-        with(Pool { members, ..pool(0) }),
-        &[
-            Send(1, Packet::Opening),
-            Change(Algorithm(0, LbAlgorithm::RoundRobin)),
-            Sweep,
-            Send(4, Packet::Opening),
-            Send(4, Packet::Data),
-            Send(1, Packet::Data),
-        ],
-    )
-}
-
-/// The client opens its connection again, and that goes to the member of before, though the listener serves another
-/// pool by now.
-#[test]
-fn a_flow_that_a_limit_refused_stays_where_it_was() -> Result<(), TestCaseError> {
-    let members = BTreeMap::from([(5, Member { most: 1, ..Member::NEW })]);
-    let turns = Pool { algorithm: LbAlgorithm::RoundRobin, members, ..pool(1) };
-    run(
-        Wanted {
-            pools: [pool(0), turns],
-            listeners: [Listener::of(0, 10), Listener::of(1, 10)],
-            ..wanted()
-        },
-        &[
-            Send(2, Packet::Opening),
-            Send(6, Packet::Opening),
-            Send(6, Packet::Data),
-            Change(Algorithm(0, LbAlgorithm::RoundRobin)),
-            Change(Serve(1, 0)),
-            Send(2, Packet::Data),
-            Send(2, Packet::Opening),
-        ],
-    )
-}
-
 /// Nothing says that it is the same pool: datagrams go on where they went for one idle timeout, as wherever a listener
 /// goes to another pool, though they would be held for longer.
 #[test]
@@ -439,27 +385,45 @@ fn a_pool_without_members_and_with_another_name_is_another_pool() {
     assert_eq!(talk(&mut world, 3_000), None);
 }
 
-/// Its first datagram went to a member that got as many flows as it may before the second came: the flow waits for it,
-/// though others would take it.
+/// That a client acknowledges what it still gets does not open its connection again.
 #[test]
-fn datagrams_that_a_limit_refused_go_to_no_other_member() -> Result<(), TestCaseError> {
-    let turns = Pool {
-        algorithm: LbAlgorithm::RoundRobin,
-        members: BTreeMap::from([(1, Member::NEW)]),
-        ..pool(0)
-    };
+fn a_connection_that_its_client_closed_stays_closed() -> Result<(), TestCaseError> {
+    let turns = Pool { algorithm: LbAlgorithm::RoundRobin, ..pool(1) };
     run(
-        Wanted { protocol: Protocol::Udp, ..with(turns) },
+        Wanted {
+            pools: [pool(0), turns],
+            listeners: [Listener::of(1, 20), Listener::of(0, 10)],
+            ..wanted()
+        },
         &[
-            Send(2, Packet::Data),
-            Send(6, Packet::Data),
-            Change(Limit(1, 1)),
-            Send(2, Packet::Data),
+            Send(5, Packet::Opening),
+            Send(5, Packet::Data),
+            Send(5, Packet::Fin),
+            Send(5, Packet::Data),
+            Wait(11_000),
             Sweep,
-            Send(6, Packet::Data),
-            Change(Fail(1)),
-            Change(Add(2)),
-            Send(6, Packet::Data),
+            Send(5, Packet::Data),
+        ],
+    )
+}
+
+/// A longer idle timeout brings none of it back.
+#[test]
+fn a_move_is_over_by_the_least_idle_timeout_since() -> Result<(), TestCaseError> {
+    run(
+        Wanted {
+            protocol: Protocol::Udp,
+            pools: [Pool { udp_hold: 5, ..pool(0) }, Pool { udp_hold: 30, ..pool(1) }],
+            ..wanted()
+        },
+        &[
+            Wait(279),
+            Change(Serve(1, 1)),
+            Wait(11_721),
+            Send(4, Packet::Data),
+            Sweep,
+            Change(Idle(1, 20)),
+            Send(4, Packet::Data),
         ],
     )
 }

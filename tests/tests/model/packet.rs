@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 use elb_userspace::control::reconcile::protocol_number;
 use elb_userspace::model::Protocol;
 
-use crate::script::{Packet, listener_of};
+use crate::script::{Packet, listener_of, twin_of};
 
 /// Port of members whose packets are translated: all listeners of their pool share it.
 pub const MEMBER_PORT: u16 = 8080;
@@ -86,11 +86,16 @@ fn between(macs: [[u8; 6]; 2], ends: Ends, protocol: Protocol, flags: u8) -> Vec
 }
 
 fn client(flow: u8) -> Ipv4Addr {
-    Ipv4Addr::new(198, 51, 100, flow)
+    Ipv4Addr::new(198, 51, 100, first_of(flow))
 }
 
 fn port(flow: u8) -> u16 {
-    1000 + u16::from(flow)
+    1000 + u16::from(first_of(flow))
+}
+
+/// The flow that an address and a port are named after.
+fn first_of(flow: u8) -> u8 {
+    twin_of(flow).map_or(flow, |twin| twin.min(flow))
 }
 
 fn flags(packet: Packet) -> u8 {

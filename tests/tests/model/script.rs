@@ -9,7 +9,8 @@ use proptest::prelude::*;
 /// Members of each pool. They are called 1 to 4 in the first and 5 to 8 in the second; so ends their
 /// address.
 pub const MEMBERS: u8 = 4;
-/// Flows are called 1 to this, each of a client of its own; the even ones go to the second listener.
+/// Flows are called 1 to this; the even ones go to the second listener. Each is of a client of its own, but the last two
+/// are of one port of the same: a member that serves both listeners at one endpoint could not tell them apart.
 pub const FLOWS: u8 = 6;
 /// Pools, and listeners.
 pub const POOLS: usize = 2;
@@ -108,6 +109,15 @@ pub fn client_of(flow: u8) -> u8 {
 /// The listener whose address and port a flow is sent to.
 pub fn listener_of(flow: u8) -> usize {
     usize::from(flow + 1) % POOLS
+}
+
+/// The flow of the same client's port at the other listener.
+pub fn twin_of(flow: u8) -> Option<u8> {
+    match flow {
+        5 => Some(6),
+        6 => Some(5),
+        _ => None,
+    }
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -345,12 +355,13 @@ fn any_step() -> impl Strategy<Value = Step> {
         1 => Just(Packet::Fin),
         1 => Just(Packet::Rst),
     ];
+    let flow = prop_oneof![2 => 1..=FLOWS, 1 => FLOWS - 1..=FLOWS];
     prop_oneof![
         6 => any_change().prop_map(Step::Change),
         3 => wait.prop_map(Step::Wait),
         3 => Just(Step::Sweep),
         1 => Just(Step::Restart),
-        10 => (1..=FLOWS, packet).prop_map(|(flow, packet)| Step::Send(flow, packet)),
+        10 => (flow, packet).prop_map(|(flow, packet)| Step::Send(flow, packet)),
     ]
 }
 

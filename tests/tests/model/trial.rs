@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use crate::host::Host;
 use crate::oracle::{Oracle, Span};
 use crate::packet::Ends;
-use crate::script::{FLOWS, Packet, Script, Step, Wanted, listener_of};
+use crate::script::{FLOWS, Packet, Script, Step, Wanted, listener_of, twin_of};
 use crate::world::{Datapath, World};
 
 /// Whether all promises were kept.
@@ -109,9 +109,11 @@ fn comes_to_rest(
     Ok(())
 }
 
-/// Where new flows go, of listeners whose pools go by a hash.
+/// Where new flows go, of listeners whose pools go by a hash. What is noted of flows with a twin lasts for hours, so that
+/// others are sent in their place.
 fn answers(world: &mut World<'_, impl Datapath>, wanted: &Wanted) -> Vec<Option<u8>> {
     let by_hash =
         |flow: &u8| !wanted.pools[wanted.listeners[listener_of(*flow)].pool].algorithm.is_tracked();
-    (1..=FLOWS).filter(by_hash).map(|flow| world.send(flow, Packet::Opening)).collect()
+    let new = (1..=FLOWS + 2).filter(|flow| twin_of(*flow).is_none());
+    new.filter(by_hash).map(|flow| world.send(flow, Packet::Opening)).collect()
 }
