@@ -61,7 +61,6 @@ use network_types::eth::EtherType;
 use self::answer::refuse::refusal;
 use self::bind::Bearer;
 use self::reply::{Back, NotBack};
-use self::subprogram::Place;
 use crate::addr::Be16;
 use crate::backend::mode;
 use crate::listener::{Listener, listener_flags};
@@ -141,13 +140,7 @@ fn ip<F: Family, P: Packet, T: Tables>(
             let back = tables.reply_error::<F, P>(packet);
             return reply::leaves::<F, P, T>(packet, tables, back, received);
         } else {
-            let from_member = reply::may_be::<F, P, T>(packet, tables, link);
-            // A SYN opens the member's own connection to someone else.
-            if !from_member || transport.opens() {
-                reply::passes::<F, P, T>(packet, tables, link, &ip, from_member);
-                return Err(Stop::because(Reason::NotVip));
-            }
-            Target::back(transport.ports.source, ip.protocol)
+            from_endpoint::<F, P, T>(packet, tables, link, &ip, &transport)?
         }
     };
     // Where it is asked of each packet, the verifier walks the rest of the way once.
@@ -236,6 +229,24 @@ impl Target {
     }
 }
 
+/// Where what may be the answer of a member's endpoint goes.
+#[inline(always)]
+fn from_endpoint<F: Family, P: Packet, T: Tables>(
+    packet: &P,
+    tables: &T,
+    link: &Link,
+    ip: &Ip<F::Addr>,
+    transport: &Transport,
+) -> Result<Target, Stop> {
+    let from_member = reply::may_be::<F, P, T>(packet, tables, link);
+    // A SYN opens the member's own connection to someone else.
+    if !from_member || transport.opens() {
+        reply::passes::<F, P, T>(packet, tables, link, ip, from_member);
+        return Err(Stop::because(Reason::NotVip));
+    }
+    Ok(Target::back(transport.ports.source, ip.protocol))
+}
+
 /// The answer of a member is translated back, whichever way it is found.
 #[inline(always)]
 fn translated_back<F: Family, P: Packet, T: Tables>(
@@ -246,7 +257,7 @@ fn translated_back<F: Family, P: Packet, T: Tables>(
     target: Target,
 ) -> Result<Back, NotBack> {
     if F::BINDS && target.is_bound() {
-        return tables.reply_bound(packet, Place::of(link, ip), target.hash);
+        return tables.reply_bound::<F, P>(packet, link, ip, target.hash);
     }
     tables.reply::<F, P>(packet, link, ip, target.hash)
 }

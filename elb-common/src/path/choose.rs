@@ -213,7 +213,8 @@ impl<'a, F: Family, T: Tables> Choice<'a, F, T> {
             visit.oldest = visit.oldest.max(self.now.saturating_sub(HALF_OPEN_TIMEOUT));
         }
         let flow = F::find(self.tables, Stage::Opening, &self.question.key, &visit)?;
-        if !visit.finds(&flow) {
+        let is_over = !visit.finds(&flow);
+        if is_over && looks {
             return None;
         }
         let goes_on = if self.is(packet::OPENS) {
@@ -221,7 +222,8 @@ impl<'a, F: Family, T: Tables> Choice<'a, F, T> {
         } else {
             serves_established(self.tables, flow.backend)
         };
-        if !goes_on {
+        // As of those that live: where the listener goes to a pool with a longer idle timeout, it would come back.
+        if is_over || !goes_on {
             self.forget(Stage::Opening, flow);
             return None;
         }

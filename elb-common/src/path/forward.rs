@@ -7,7 +7,6 @@ mod l2;
 pub(super) mod nat;
 mod outer;
 
-use super::subprogram::Place;
 use super::{Family, Ip, Link, Outcome, Packet, Stop, Tables};
 use crate::backend::{Backend, mode};
 use crate::reason::Reason;
@@ -57,7 +56,7 @@ pub(super) fn packet<F: Family, P: Packet, T: Tables>(
         }
         mode::NAT => nat::rewrite::<F, P>(packet, link, ip, backend)?,
         mode::FULLNAT if F::BINDS => {
-            tables.translate_both(packet, Place::of(link, ip), id, hash)?;
+            tables.translate_both::<F, P>(packet, link, ip, (id, hash))?;
         }
         mode::IPIP_V4 => outer::prepend_v4::<F, P, _>(packet, link, &tunnel, ipip::in_v4::<F>)?,
         mode::IPIP_V6 => outer::prepend_v6::<F, P, _>(packet, link, &tunnel, ipip::in_v6::<F>)?,

@@ -9,7 +9,7 @@ use super::ends::{Address, end};
 use super::translate::{self, Port, quote};
 use super::wire::Tcp;
 use super::{
-    Family, Ip, Link, Packet, Place, Stop, Tables, Target, Transport, classify, exception, forward,
+    Family, Ip, Link, Packet, Stop, Tables, Target, Transport, classify, exception, forward,
     parse,
 };
 use crate::addr::Be16;
@@ -54,7 +54,7 @@ pub(super) fn no_vip<F: Family, P: Packet, T: Tables>(
         if ip.is_first_fragment() {
             tables.note_fragment::<F, P>(packet, Target::bound(number), ip.fragment);
         }
-        return tables.reply_bound(packet, Place::of(link, ip), number);
+        return tables.reply_bound::<F, P>(packet, link, ip, number);
     }
     if is_quoted {
         return tables.reply_error::<F, P>(packet);
@@ -121,10 +121,12 @@ impl NotBack {
     /// As what its sender is refused, if it is notified at all.
     #[inline(always)]
     pub(super) const fn refusal(&self) -> Option<u32> {
-        match self.reason {
-            Reason::ResetTold => Some(refusal::ENDED),
-            Reason::NotOpen => Some(refusal::NOT_OPEN),
-            _ => None,
+        if matches!(self.reason, Reason::ResetTold) {
+            Some(refusal::ENDED)
+        } else if matches!(self.reason, Reason::NotOpen) {
+            Some(refusal::NOT_OPEN)
+        } else {
+            None
         }
     }
 }

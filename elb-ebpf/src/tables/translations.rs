@@ -157,24 +157,25 @@ impl Translations for Maps<'_> {
     }
 
     #[inline(always)]
-    fn translate_both<P: Packet>(
+    fn translate_both<F: Family, P: Packet>(
         &self,
         _: &mut P,
-        place: Place,
-        backend: u16,
-        number: u32,
+        link: &Link,
+        ip: &Ip<F::Addr>,
+        (backend, number): (u16, u32),
     ) -> Result<(), Stop> {
-        subprogram::translate_both(self.context, place, backend, number)
+        subprogram::translate_both(self.context, Place::of(link, ip), backend, number)
     }
 
     #[inline(always)]
-    fn reply_bound<P: Packet>(
+    fn reply_bound<F: Family, P: Packet>(
         &self,
         _: &mut P,
-        place: Place,
+        link: &Link,
+        ip: &Ip<F::Addr>,
         number: u32,
     ) -> Result<Back, NotBack> {
-        subprogram::reply_bound(self.context, place, number)
+        subprogram::reply_bound(self.context, Place::of(link, ip), number)
     }
 
     #[inline(always)]

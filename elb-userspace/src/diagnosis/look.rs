@@ -91,7 +91,8 @@ async fn closer(evidence: &Evidence) -> Looks {
     }
 }
 
-/// A request that is lost may be lost by chance, so that another one is sent.
+/// A request that is lost may be lost by chance, so that another one is sent. That large ones are lost says nothing of
+/// their size where small ones no longer get there either: the kernel may have given up the next hop meanwhile.
 async fn large(evidence: &Evidence, bytes: u16) -> Option<Large> {
     let spec = echo_of(&evidence.wanted, &evidence.way);
     let mut answer = None;
@@ -100,6 +101,10 @@ async fn large(evidence: &Evidence, bytes: u16) -> Option<Large> {
         if answer == Some(Ok(())) {
             break;
         }
+    }
+    if matches!(answer, Some(Err(_))) {
+        let small = echoed(echo::check(&spec, deadline()).await);
+        answer = answer.filter(|_| small == Some(Ok(())));
     }
     answer.map(|answer| Large { bytes, answer })
 }

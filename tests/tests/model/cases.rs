@@ -1,5 +1,7 @@
 //! Histories by name, such as random ones shrink to.
 
+mod limits;
+
 use std::collections::BTreeMap;
 
 use elb_userspace::model::{Forwarding, LbAlgorithm, Protocol};
@@ -357,6 +359,71 @@ fn a_connection_that_was_refused_a_record_is_refused_again() -> Result<(), TestC
             Send(3, Packet::Data),
             Send(3, Packet::Opening),
             Send(3, Packet::Data),
+        ],
+    )
+}
+
+/// Nothing says that it is the same pool: datagrams go on where they went for one idle timeout, as wherever a listener
+/// goes to another pool, though they would be held for longer.
+#[test]
+fn a_pool_without_members_and_with_another_name_is_another_pool() {
+    let members = BTreeMap::from([(1, Member::NEW)]);
+    let first = Pool { members, drain: Some(25), udp_hold: 30, ..pool(0) };
+    let mut wanted = Wanted { protocol: Protocol::Udp, ..with(first) };
+    let mut host = Host::default();
+    let mut world = World::new(&mut host, &wanted);
+    wanted.apply(Remove(1));
+    world.follow(&wanted);
+    wanted.pools[0].renamed = true;
+    world.follow(&wanted);
+    let talk = |world: &mut World<'_, Host>, wait| {
+        world.datapath.pass(wait);
+        world.sweep();
+        world.send(6, Packet::Data)
+    };
+    assert_eq!([3_000; 3].map(|wait| talk(&mut world, wait)), [Some(1); 3]);
+    assert_eq!(talk(&mut world, 3_000), None);
+}
+
+/// That a client acknowledges what it still gets does not open its connection again.
+#[test]
+fn a_connection_that_its_client_closed_stays_closed() -> Result<(), TestCaseError> {
+    let turns = Pool { algorithm: LbAlgorithm::RoundRobin, ..pool(1) };
+    run(
+        Wanted {
+            pools: [pool(0), turns],
+            listeners: [Listener::of(1, 20), Listener::of(0, 10)],
+            ..wanted()
+        },
+        &[
+            Send(5, Packet::Opening),
+            Send(5, Packet::Data),
+            Send(5, Packet::Fin),
+            Send(5, Packet::Data),
+            Wait(11_000),
+            Sweep,
+            Send(5, Packet::Data),
+        ],
+    )
+}
+
+/// A longer idle timeout brings none of it back.
+#[test]
+fn a_move_is_over_by_the_least_idle_timeout_since() -> Result<(), TestCaseError> {
+    run(
+        Wanted {
+            protocol: Protocol::Udp,
+            pools: [Pool { udp_hold: 5, ..pool(0) }, Pool { udp_hold: 30, ..pool(1) }],
+            ..wanted()
+        },
+        &[
+            Wait(279),
+            Change(Serve(1, 1)),
+            Wait(11_721),
+            Send(4, Packet::Data),
+            Sweep,
+            Change(Idle(1, 20)),
+            Send(4, Packet::Data),
         ],
     )
 }

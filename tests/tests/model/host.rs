@@ -95,6 +95,13 @@ impl Datapath for Host {
                 self.ring(Region { base: ring.base, size }, |words| words.write(ring, now));
             }
             Command::ClearRing(region) => self.ring(*region, |words| words.clear()),
+            Command::PutReply(key, reply) => {
+                memory.replies_v4.insert(listener_key(key), *reply);
+            }
+            Command::RemoveReply(key) => drop(memory.replies_v4.remove(&listener_key(key))),
+            Command::PutClientDefault(version, hop) => {
+                memory.client_defaults[*version as usize] = *hop;
+            }
             // Frames leave by the interface that they came by, and nothing asks for the address.
             Command::PutMac(_)
             | Command::RemoveMac(_)
@@ -103,8 +110,8 @@ impl Datapath for Host {
             | Command::PutClientRoute(..)
             | Command::RemoveClientRoute(_)
             | Command::PutClientBits(..)
-            | Command::PutClientDefault(..)
             | Command::PutVipBits(..)
+            | Command::PutMemberBits(..)
             | Command::PutVip(..)
             | Command::RemoveVip(_) => {}
             Command::PutServer(..)
@@ -113,9 +120,6 @@ impl Datapath for Host {
             | Command::RemoveFromGroup(..)
             | Command::PutRange(..)
             | Command::RemoveRange(_)
-            | Command::PutReply(_, _)
-            | Command::RemoveReply(_)
-            | Command::PutMemberBits(_, _)
             | Command::ClearBindings
             | Command::PutSnat(_)
             | Command::PutEndpoint(..) => {
@@ -181,7 +185,7 @@ impl Datapath for Host {
 }
 
 fn listener_key(key: &ListenerKey) -> ListenerKeyV4 {
-    let IpAddr::V4(address) = key.address else { unreachable!("the only VIP is of IPv4") };
+    let IpAddr::V4(address) = key.address else { unreachable!("the VIP and members are of IPv4") };
     let address: Be32 = bytemuck::cast(address.octets());
     ListenerKeyV4::new(address, Be16::new(key.port), key.protocol)
 }

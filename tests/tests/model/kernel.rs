@@ -11,6 +11,7 @@ use aya::maps::{Array, HashMap, Map, MapData};
 use aya::programs::{TestRun as _, TestRunOptions, Xdp};
 use aya::{Ebpf, EbpfLoader};
 use elb_common::client::{Client, ClientKey};
+use elb_common::exception::Exception;
 use elb_common::flow::{Flow, FlowKeyV4};
 use elb_common::listener::Listener;
 use elb_common::names;
@@ -34,6 +35,8 @@ use crate::world::{Census, Datapath, ROOM};
 type Flows = HashMap<MapData, Record<FlowKeyV4>, Record<Flow>>;
 type Clients = HashMap<MapData, Record<ClientKey>, Record<Client>>;
 
+type Exceptions = HashMap<MapData, Record<FlowKeyV4>, Record<Exception>>;
+
 struct Kernel {
     maps: Maps,
     sweeper: Sweeper,
@@ -41,6 +44,8 @@ struct Kernel {
     program: Ebpf,
     flows: [Flows; 2],
     clients: [Clients; 2],
+    exceptions: Exceptions,
+    excepted: Array<MapData, u32>,
     seen: Array<MapData, Record<Chunk>>,
     pool_states: Array<MapData, Record<PoolState>>,
     tables: Array<MapData, Record<FlowTable>>,
@@ -85,6 +90,8 @@ impl Kernel {
             program,
             flows,
             clients,
+            exceptions: Map::LruHashMap(pinned(names::EXCEPTIONS_V4)).try_into().unwrap(),
+            excepted: Map::Array(pinned(names::EXCEPTED)).try_into().unwrap(),
             seen: Map::Array(pinned(names::RINGS_SEEN)).try_into().unwrap(),
             pool_states: Map::Array(pinned(names::POOL_STATES)).try_into().unwrap(),
             tables: Map::Array(pinned(names::FLOW_TABLES)).try_into().unwrap(),
@@ -143,6 +150,18 @@ impl Kernel {
         }
     }
 
+    fn age_exceptions(&mut self, seconds: u32) {
+        let all: Vec<_> = self.exceptions.iter().map(Result::unwrap).collect();
+        for (key, Record(exception)) in all {
+            let older = Exception { seen: exception.seen.saturating_sub(seconds), ..exception };
+            self.exceptions.insert(key, Record(older), 0).unwrap();
+        }
+        for id in 0..ROOM.backends {
+            let until = self.excepted.get(&id, 0).unwrap();
+            self.excepted.set(id, until.saturating_sub(seconds), 0).unwrap();
+        }
+    }
+
     fn age_refusals(&mut self, seconds: u32) {
         for id in 0..ROOM.pools {
             let Record(state) = self.pool_states.get(&id, 0).unwrap();
@@ -169,6 +188,7 @@ impl Datapath for Kernel {
         self.age_rings(seconds);
         self.age_flows(seconds);
         self.age_clients(seconds);
+        self.age_exceptions(seconds);
         self.age_refusals(seconds);
         for (id, pool) in self.pools.clone() {
             self.put_pool(id, pool);
@@ -187,6 +207,9 @@ impl Datapath for Kernel {
             let keys: Vec<_> = clients.keys().map(Result::unwrap).collect();
             keys.iter().for_each(|key| clients.remove(key).unwrap());
         }
+        let keys: Vec<_> = self.exceptions.keys().map(Result::unwrap).collect();
+        keys.iter().for_each(|key| self.exceptions.remove(key).unwrap());
+        (0..ROOM.backends).for_each(|id| self.excepted.set(id, 0, 0).unwrap());
         let table = FlowTable { room, swept: coarse_seconds(), ..FlowTable::default() };
         (0..2).for_each(|index| self.tables.set(index, Record(table), 0).unwrap());
         for id in 0..ROOM.pools {
@@ -194,6 +217,9 @@ impl Datapath for Kernel {
         }
         for id in 0..u16::try_from(ROOM.listeners).unwrap() {
             self.maps.execute(&Command::ResetListenerCounter(id)).unwrap();
+        }
+        for id in 0..u16::try_from(ROOM.backends).unwrap() {
+            self.maps.execute(&Command::ResetBackendCounter(id)).unwrap();
         }
     }
 

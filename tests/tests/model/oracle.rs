@@ -13,15 +13,20 @@
 //! - Where the pool remembers its clients, a new connection of a client goes to the member of its last one, if
 //!   that takes new ones all the time, and the client was not away.
 //! - A connection that its client closed is served for some seconds of silence.
+//! - A member with a limit gets no connection more than that while those that it has go on. A connection of which
+//!   only the first packet came is none yet: it may be refused by then.
 //! - A flow that found no room for a record is not promised to stay, and may be refused.
+//! - Of two flows that a member could not tell apart, one goes there at a time. No more is promised to the other.
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use elb_common::limits::HALF_OPEN_TIMEOUT;
 use elb_userspace::model::Protocol;
 use proptest::prelude::*;
 
 use crate::script::{
     Change, MEMBERS, POOLS, Packet, REMEMBERED_FOR, Wanted, client_of, listener_of, pool_of,
+    twin_of,
 };
 use crate::world::CLOSED_FOR;
 
@@ -44,12 +49,28 @@ pub struct Oracle {
     gone: BTreeSet<u8>,
     /// Until when UDP flows without a record may go to former owners.
     held_until: u64,
-    /// When each listener went to another pool, unless that is long over.
-    moved: [Option<u64>; POOLS],
+    /// When each listener went to another pool, and its least idle timeout since, unless that is long over.
+    moved: [Option<(u64, u64)>; POOLS],
     /// The member that last got a packet of a flow, promised or not.
     last: BTreeMap<u8, u8>,
+    /// When the counts of connections were corrected last.
+    swept: Option<u64>,
     /// By pool and client: the member that all of the client's flows there are at.
     known: BTreeMap<(usize, u8), Known>,
+    /// Where packets of flows with a twin were translated to, so that the twin may be refused.
+    translated: BTreeMap<u8, Translated>,
+    /// Which of them was translated last, and how often they took a member from each other.
+    holder: Option<u8>,
+    taken: u32,
+}
+
+/// The last packet of a flow that was translated.
+#[derive(Clone, Copy)]
+struct Translated {
+    member: u8,
+    at: u64,
+    /// Its client has closed the connection, and opened none since.
+    is_closed: bool,
 }
 
 /// What a pool is sure to remember of a client.
@@ -72,14 +93,43 @@ struct Flow {
     held_until: Option<u64>,
     /// Its member never ceased to serve it.
     is_served: bool,
-    /// It found no room for a record once.
+    /// It found no room for a record once, or clashed with its twin.
     is_refused: bool,
+    /// Its client closed it. It still acknowledges what it gets.
+    is_closed: bool,
+    /// No packet of it came before the one that opened it, so that no record is left of it.
+    is_first: bool,
+    /// More than its first packet came, so that it is a connection.
+    is_connection: bool,
+    /// As which it counts until its client closes it, in a pool that counts them.
+    is_counted: bool,
+    /// Whether its pool counted connections when it opened: one that was there before is not refused, and may not be
+    /// known to the count.
+    opened_counted: bool,
 }
+
+/// Seconds after a sweep for which counts of connections are believed.
+const BELIEVED: u64 = 60 * SECOND;
 
 impl Oracle {
     pub fn new(wanted: Wanted) -> Self {
-        let (flows, cuts, gone, last, known) = Default::default();
-        Self { wanted, flows, cuts, gone, held_until: 0, moved: [None; POOLS], last, known }
+        let (flows, cuts, gone, last, known, translated) = Default::default();
+        let (held_until, moved, swept) = (0, [None; POOLS], None);
+        let (holder, taken) = (None, 0);
+        Self {
+            wanted,
+            flows,
+            cuts,
+            gone,
+            held_until,
+            moved,
+            last,
+            swept,
+            known,
+            translated,
+            holder,
+            taken,
+        }
     }
 
     pub fn wanted(&self) -> &Wanted {
@@ -98,8 +148,11 @@ impl Oracle {
         let now = self.wanted.listeners.map(|listener| listener.pool);
         for (moved, (now, before)) in self.moved.iter_mut().zip(now.iter().zip(pools)) {
             if *now != before {
-                moved.get_or_insert(second(span.from));
+                moved.get_or_insert((second(span.from), u64::MAX));
             }
+        }
+        for (moved, listener) in self.moved.iter_mut().zip(self.wanted.listeners) {
+            *moved = moved.map(|(at, idle)| (at, idle.min(milliseconds(listener.idle))));
         }
         for member in 1..=2 * MEMBERS {
             let pool = &self.wanted.pools[pool_of(member)];
@@ -128,10 +181,11 @@ impl Oracle {
 
     /// The agent swept: what moved longer ago than any timeout is over.
     pub fn swept(&mut self, span: Span) {
+        self.swept = Some(span.from);
         let idle = self.wanted.listeners.iter().map(|listener| milliseconds(listener.idle)).max();
         let over = |at: &u64| span.from >= at + idle.unwrap_or(0) + 3 * SECOND;
         for moved in &mut self.moved {
-            *moved = moved.filter(|at| !over(at));
+            *moved = moved.filter(|(at, _)| !over(at));
         }
     }
 
@@ -167,17 +221,23 @@ impl Oracle {
     ) -> Result<(), TestCaseError> {
         let before = self.flows.remove(&flow);
         let refused = refused || before.as_ref().is_some_and(|before| before.is_refused);
+        let refused = self.clashes(flow, packet, member, span)? || refused;
         if let Some(member) = member {
             prop_assert!(!self.gone.contains(&member), "member {member} serves nothing any more");
         }
         let last = self.last.remove(&flow);
-        // A packet that was refused a record leaves the flow where it was.
-        let at = member.or(last.filter(|_| refused));
+        // A packet that was refused a record, or a place at its member, leaves the flow where it was.
+        let is_limited = |before: &Flow| {
+            !before.is_connection && member.is_none() && self.wanted.most(before.member) > 0
+        };
+        let stays = refused || before.as_ref().is_some_and(is_limited);
+        let at = member.or(last.filter(|_| stays));
         self.last.extend(at.map(|member| (flow, member)));
         let opens = !self.is_udp() && packet == Packet::Opening;
         let is_promised =
             !opens && before.as_ref().is_some_and(|before| self.is_promised(flow, before, span));
         match &before {
+            Some(before) if is_promised && is_limited(before) => {}
             Some(before) if is_promised && !refused => {
                 prop_assert_eq!(member, Some(before.member), "flow {} moved", flow);
             }
@@ -190,13 +250,64 @@ impl Oracle {
         }
         self.remember(flow, (opens, last), member, refused, span)?;
         let ends = !self.is_udp() && packet == Packet::Rst;
+        let goes_on = before.as_ref().filter(|before| is_promised && Some(before.member) == member);
+        let is_new =
+            |before: &&Flow| before.is_first && !before.is_connection && before.opened_counted;
+        // Limits are those of the pool that serves the listener.
+        let is_own = pool_of(member.unwrap_or(1)) == self.wanted.listeners[listener_of(flow)].pool;
+        if let Some(member) = goes_on.filter(is_new).and(member).filter(|_| is_own) {
+            self.has_room(member, packet, span)?;
+        }
         let after = match member {
-            Some(member) => (!ends).then(|| self.spoke(flow, packet, member, refused, span)),
+            Some(member) => (!ends).then(|| {
+                let spoke = self.spoke((flow, packet), (member, refused), goes_on, span);
+                let is_first = goes_on.map_or(last.is_none(), |before| before.is_first);
+                Flow { is_first, ..spoke }
+            }),
             // It may go on, should its member serve again.
             None => before.map(|before| Flow { is_served: false, is_refused: refused, ..before }),
         };
         self.flows.extend(after.map(|after| (flow, after)));
         Ok(())
+    }
+
+    /// Whether a packet was perhaps refused because of the flow's twin. Where it was not, the twin may be from now on.
+    ///
+    /// Where both listeners have come to share a member's endpoint, what was there before is not noted: each of the two
+    /// may take the member from the other once.
+    fn clashes(
+        &mut self,
+        flow: u8,
+        packet: Packet,
+        member: Option<u8>,
+        span: Span,
+    ) -> Result<bool, TestCaseError> {
+        let Some(twin) = twin_of(flow) else { return Ok(false) };
+        let other = self.translated.get(&twin).copied();
+        let Some(member) = member else { return Ok(other.is_some()) };
+        if !self.wanted.translates(member) {
+            return Ok(false);
+        }
+        let is_live = |other: &Translated| {
+            let is_silent = self.is_udp() && span.to - other.at > milliseconds(HALF_OPEN_TIMEOUT);
+            other.member == member && !other.is_closed && !is_silent
+        };
+        if !other.as_ref().is_some_and(is_live) {
+            self.taken = 0;
+        } else if self.holder.replace(flow) != Some(flow) {
+            self.taken += 1;
+            prop_assert!(self.taken <= 2, "flows {} and {} share member {}", flow, twin, member);
+        }
+        self.holder = Some(flow);
+        let own = self.translated.get(&flow).filter(|own| own.member == member);
+        let closes = !self.is_udp() && matches!(packet, Packet::Fin | Packet::Rst);
+        let was_closed = own.is_some_and(|own| own.is_closed) && packet != Packet::Opening;
+        let is_closed = closes || was_closed;
+        self.translated.insert(flow, Translated { member, at: span.from, is_closed });
+        if let Some(twin) = self.flows.get_mut(&twin).filter(|twin| twin.member == member) {
+            twin.is_refused = true;
+        }
+        Ok(false)
     }
 
     /// Where the pool remembers its clients: all flows of one are at one member, for as long as that takes new
@@ -224,7 +335,9 @@ impl Oracle {
             return Ok(());
         };
         let in_time = span.to - known.spoke <= milliseconds(REMEMBERED_FOR);
-        if opens && in_time && last.is_none() {
+        // One with a limit may have as many as it may.
+        let has_limit = self.wanted.most(known.member) > 0;
+        if opens && in_time && last.is_none() && !has_limit {
             prop_assert_eq!(member, known.member, "client of flow {} is known", flow);
         }
         if known.member == member {
@@ -235,10 +348,44 @@ impl Oracle {
         Ok(())
     }
 
-    fn spoke(&self, flow: u8, packet: Packet, member: u8, refused: bool, span: Span) -> Flow {
+    /// A flow becomes a connection of a member that may have only so many.
+    fn has_room(&self, member: u8, packet: Packet, span: Span) -> Result<(), TestCaseError> {
+        let most = self.wanted.most(member) as usize;
+        // Datagrams that are held after a change are noted, and not counted.
+        let is_data = !self.is_udp() && packet == Packet::Data;
+        let is_believed = self.swept.is_some_and(|swept| span.to + SECOND < swept + BELIEVED);
+        if most == 0 || !is_data || !is_believed {
+            return Ok(());
+        }
+        let of = self.flows.iter().filter(|(_, flow)| flow.member == member && flow.is_counted);
+        let live = of.filter(|(number, flow)| self.is_promised(**number, flow, span)).count();
+        prop_assert!(live < most, "member {member} has {live} connections and gets one more");
+        Ok(())
+    }
+
+    /// Whether the pool of a flow counts connections.
+    fn counts(&self, flow: u8) -> bool {
+        self.wanted.pools[self.wanted.listeners[listener_of(flow)].pool].algorithm.is_tracked()
+    }
+
+    /// A flow that a packet came of, which may go on as it was before.
+    fn spoke(
+        &self,
+        (flow, packet): (u8, Packet),
+        (member, refused): (u8, bool),
+        before: Option<&Flow>,
+        span: Span,
+    ) -> Flow {
         let listener = self.wanted.listeners[listener_of(flow)];
         let idle = milliseconds(listener.idle);
-        let is_closed = !self.is_udp() && packet == Packet::Fin;
+        let closes = !self.is_udp() && packet == Packet::Fin;
+        let is_closed = closes || before.is_some_and(|before| before.is_closed);
+        let is_connection = before
+            .is_some_and(|before| before.is_connection || self.is_udp() || packet == Packet::Data);
+        let is_counted = before.is_some_and(|before| match before.is_connection {
+            true => before.is_counted && !closes,
+            false => before.opened_counted && self.counts(flow),
+        });
         Flow {
             member,
             spoke: span.from,
@@ -247,6 +394,12 @@ impl Oracle {
             held_until: None,
             is_served: !refused,
             is_refused: refused,
+            is_closed,
+            is_first: false,
+            is_connection,
+            is_counted: is_connection && is_counted && !is_closed,
+            opened_counted: before
+                .map_or_else(|| self.counts(flow), |before| before.opened_counted),
         }
     }
 
@@ -263,8 +416,12 @@ impl Oracle {
         let is_welcome = |member: u8| pool_of(member) == pool && self.takes_new(member);
         let is_held = self.is_udp() && second(span.from) < self.held_until;
         let Some(member) = member else {
-            let served = (1..=2 * MEMBERS).any(is_welcome);
-            prop_assert!(!served || refused, "no member takes a new flow");
+            // Of members that have limits, all may have as many as they may, and one that has not may be hard to find.
+            let has_limit = |member: &u8| self.wanted.most(*member) > 0;
+            let mut welcome = (1..=2 * MEMBERS).filter(|member| is_welcome(*member));
+            let served = welcome.clone().next().is_some() && !welcome.any(|one| has_limit(&one));
+            let stays = last.is_some_and(|last| has_limit(&last));
+            prop_assert!(!served || refused || stays, "no member takes a new flow");
             return Ok(());
         };
         // A client that opens a connection again without having closed it may go on where it was, and a
@@ -281,9 +438,8 @@ impl Oracle {
     fn is_promised(&self, number: u8, flow: &Flow, span: Span) -> bool {
         let listener = listener_of(number);
         let in_time = flow.held_until.is_none_or(|until| second(span.to) < until);
-        let idle = milliseconds(self.wanted.listeners[listener].idle);
         let follows = self.is_udp() && pool_of(flow.member) != self.wanted.listeners[listener].pool;
-        let is_left = |at: u64| span.to < at + idle;
+        let is_left = |(at, idle)| span.to < at + idle;
         let stays = !follows || self.moved[listener].is_some_and(is_left);
         flow.is_served && in_time && stays && span.to - flow.spoke <= flow.idle
     }

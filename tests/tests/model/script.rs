@@ -9,7 +9,8 @@ use proptest::prelude::*;
 /// Members of each pool. They are called 1 to 4 in the first and 5 to 8 in the second; so ends their
 /// address.
 pub const MEMBERS: u8 = 4;
-/// Flows are called 1 to this, each of a client of its own; the even ones go to the second listener.
+/// Flows are called 1 to this; the even ones go to the second listener. Each is of a client of its own, but the last two
+/// are of one port of the same: a member that serves both listeners at one endpoint could not tell them apart.
 pub const FLOWS: u8 = 6;
 /// Pools, and listeners.
 pub const POOLS: usize = 2;
@@ -57,6 +58,8 @@ pub struct Member {
     pub drained: bool,
     /// It stands in for the others of its pool.
     pub backup: bool,
+    /// Connections that it may have, where its pool counts them; 0: any number.
+    pub most: u32,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -72,7 +75,7 @@ pub struct Listener {
 }
 
 impl Member {
-    pub const NEW: Self = Self { weight: 1, sick: false, drained: false, backup: false };
+    pub const NEW: Self = Self { weight: 1, sick: false, drained: false, backup: false, most: 0 };
 }
 
 impl Listener {
@@ -108,6 +111,15 @@ pub fn listener_of(flow: u8) -> usize {
     usize::from(flow + 1) % POOLS
 }
 
+/// The flow of the same client's port at the other listener.
+pub fn twin_of(flow: u8) -> Option<u8> {
+    match flow {
+        5 => Some(6),
+        6 => Some(5),
+        _ => None,
+    }
+}
+
 #[derive(Clone, Copy, Debug)]
 pub enum Change {
     Add(u8),
@@ -120,11 +132,14 @@ pub enum Change {
     Drain(u8),
     Undrain(u8),
     Backup(u8, bool),
+    /// A member may have so many connections.
+    Limit(u8, u32),
     BackupBelow(usize, u32),
     SlowStart(usize, u32),
     Algorithm(usize, LbAlgorithm),
     Remember(usize, bool),
     Large(usize, bool),
+    /// A pool gets its other name.
     Rename(usize),
     Rehash(usize, bool),
     ConnectionDrain(usize, Option<u32>),
@@ -194,12 +209,16 @@ impl Wanted {
             Change::Drain(member) => self.edit(member, |m| m.drained = true),
             Change::Undrain(member) => self.edit(member, |m| m.drained = false),
             Change::Backup(member, backup) => self.edit(member, |m| m.backup = backup),
+            Change::Limit(member, most) => self.edit(member, |m| m.most = most),
             Change::BackupBelow(pool, below) => self.pools[pool].backup_below = below,
             Change::SlowStart(pool, seconds) => self.pools[pool].slow_start = seconds,
             Change::Algorithm(pool, algorithm) => self.pools[pool].algorithm = algorithm,
             Change::Remember(pool, remembers) => self.pools[pool].remembers = remembers,
             Change::Large(pool, large) => self.pools[pool].large = large,
-            Change::Rename(pool) => self.pools[pool].renamed ^= true,
+            // One without members would be another pool.
+            Change::Rename(pool) => {
+                self.pools[pool].renamed ^= !self.pools[pool].members.is_empty();
+            }
             Change::Rehash(pool, rehash) => self.pools[pool].rehash = rehash,
             Change::ConnectionDrain(pool, drain) => self.pools[pool].drain = drain,
             Change::Present(pool, present) => {
@@ -258,6 +277,17 @@ impl Wanted {
         pool.remembers && pool.algorithm.is_tracked() && pool.present
     }
 
+    /// Whether a member's packets are translated.
+    pub fn translates(&self, member: u8) -> bool {
+        self.pools[pool_of(member)].forwarding.translates()
+    }
+
+    /// How many connections a member may have; 0: any number.
+    pub fn most(&self, member: u8) -> u32 {
+        let counts = self.pools[pool_of(member)].algorithm.is_tracked();
+        self.member(member).filter(|_| counts).map_or(0, |member| member.most)
+    }
+
     /// A member, if its pool has it.
     pub fn member(&self, member: u8) -> Option<Member> {
         let pool = &self.pools[pool_of(member)];
@@ -286,23 +316,33 @@ fn any_wanted() -> impl Strategy<Value = Wanted> {
 
 fn any_pool(number: u8) -> impl Strategy<Value = Pool> {
     let udp_hold = prop::sample::select(&[0, 5, 30][..]);
-    let forwarding = prop::sample::select(&[Forwarding::L2, Forwarding::Ipip, Forwarding::Gue][..]);
+    let forwarding = prop_oneof![
+        1 => Just(Forwarding::L2),
+        1 => Just(Forwarding::Ipip),
+        1 => Just(Forwarding::Gue),
+        2 => Just(Forwarding::Nat),
+    ];
     let first = number * MEMBERS + 1;
     let (remembers, rehash) = (any::<bool>(), any::<bool>());
-    (any_algorithm(), forwarding, 1..=MEMBERS, (remembers, rehash), any_drain(), udp_hold).prop_map(
-        move |(algorithm, forwarding, members, (remembers, rehash), drain, udp_hold)| Pool {
-            algorithm,
-            forwarding,
-            remembers,
-            large: false,
-            renamed: false,
-            members: (first..first + members).map(|member| (member, Member::NEW)).collect(),
-            rehash,
-            backup_below: 1,
-            drain,
-            udp_hold,
-            slow_start: 0,
-            present: true,
+    let members = (1..=MEMBERS, prop::sample::select(&[0, 0, 1, 2][..]));
+    (any_algorithm(), forwarding, members, (remembers, rehash), any_drain(), udp_hold).prop_map(
+        move |(algorithm, forwarding, (members, most), (remembers, rehash), drain, udp_hold)| {
+            Pool {
+                algorithm,
+                forwarding,
+                remembers,
+                large: false,
+                renamed: false,
+                members: (first..first + members)
+                    .map(|member| (member, Member { most, ..Member::NEW }))
+                    .collect(),
+                rehash,
+                backup_below: 1,
+                drain,
+                udp_hold,
+                slow_start: 0,
+                present: true,
+            }
         },
     )
 }
@@ -315,12 +355,13 @@ fn any_step() -> impl Strategy<Value = Step> {
         1 => Just(Packet::Fin),
         1 => Just(Packet::Rst),
     ];
+    let flow = prop_oneof![2 => 1..=FLOWS, 1 => FLOWS - 1..=FLOWS];
     prop_oneof![
         6 => any_change().prop_map(Step::Change),
         3 => wait.prop_map(Step::Wait),
         3 => Just(Step::Sweep),
         1 => Just(Step::Restart),
-        10 => (1..=FLOWS, packet).prop_map(|(flow, packet)| Step::Send(flow, packet)),
+        10 => (flow, packet).prop_map(|(flow, packet)| Step::Send(flow, packet)),
     ]
 }
 
@@ -341,6 +382,7 @@ fn any_change() -> impl Strategy<Value = Change> {
         2 => member().prop_map(Change::Drain),
         2 => member().prop_map(Change::Undrain),
         4 => (member(), any::<bool>()).prop_map(|(member, backup)| Change::Backup(member, backup)),
+        4 => (member(), 0u32..3).prop_map(|(member, most)| Change::Limit(member, most)),
         1 => (pool(), 1u32..4).prop_map(|(pool, below)| Change::BackupBelow(pool, below)),
         3 => (pool(), prop::sample::select(&[0, 4, 40][..]))
             .prop_map(|(pool, seconds)| Change::SlowStart(pool, seconds)),

@@ -4,7 +4,8 @@ use proptest::prelude::*;
 
 use crate::host::Host;
 use crate::oracle::{Oracle, Span};
-use crate::script::{FLOWS, Packet, Script, Step, Wanted, listener_of};
+use crate::packet::Ends;
+use crate::script::{FLOWS, Packet, Script, Step, Wanted, listener_of, twin_of};
 use crate::world::{Datapath, World};
 
 /// Whether all promises were kept.
@@ -55,10 +56,26 @@ fn play(
                 let span = Span { from, to: world.datapath.clock() };
                 oracle.look(span);
                 oracle.sent((flow, packet), member, refused, span)?;
+                answered(world, (flow, packet), member)?;
             }
         }
     }
     oracle.look(Span { from, to: world.datapath.clock() });
+    Ok(())
+}
+
+/// What a member answers goes to the client, from where that sent its packet to: whatever else the member serves, and
+/// whatever changes. A client that resets its connection gets no answer.
+fn answered(
+    world: &mut World<'_, impl Datapath>,
+    (flow, packet): (u8, Packet),
+    member: Option<u8>,
+) -> Result<(), TestCaseError> {
+    let Some(member) = member.filter(|member| world.translates(*member)) else { return Ok(()) };
+    if packet != Packet::Rst {
+        let back = world.answer(flow, member, packet);
+        prop_assert_eq!(back, Some(Ends::of(flow).back()), "the answer to flow {}", flow);
+    }
     Ok(())
 }
 
@@ -92,9 +109,11 @@ fn comes_to_rest(
     Ok(())
 }
 
-/// Where new flows go, of listeners whose pools go by a hash.
+/// Where new flows go, of listeners whose pools go by a hash. What is noted of flows with a twin lasts for hours, so that
+/// others are sent in their place.
 fn answers(world: &mut World<'_, impl Datapath>, wanted: &Wanted) -> Vec<Option<u8>> {
     let by_hash =
         |flow: &u8| !wanted.pools[wanted.listeners[listener_of(*flow)].pool].algorithm.is_tracked();
-    (1..=FLOWS).filter(by_hash).map(|flow| world.send(flow, Packet::Opening)).collect()
+    let new = (1..=FLOWS + 2).filter(|flow| twin_of(*flow).is_none());
+    new.filter(by_hash).map(|flow| world.send(flow, Packet::Opening)).collect()
 }

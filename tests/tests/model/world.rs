@@ -3,10 +3,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 
 use elb_common::addr::Mac;
+use elb_common::client_hop::{ClientHop, hop_kind};
 use elb_userspace::control::assign::IdSpace;
 use elb_userspace::control::network::NextHop;
+use elb_userspace::control::network::client_hops::ClientHops;
 use elb_userspace::control::plan::{Command, Image, Region, plan};
 use elb_userspace::control::reconcile::{EncapSource, ReconcileInput, Reconciler, SweepFindings};
 use elb_userspace::control::ring::region::States;
@@ -17,7 +20,7 @@ use elb_userspace::model::{
     SessionPersistence, Weight,
 };
 
-use crate::packet::{OUR_MAC, PORTS, VIP, frame};
+use crate::packet::{Ends, MEMBER_PORT, OUR_MAC, PORTS, ROUTER_MAC, VIP, answer, frame};
 use crate::script::{CLIENT_BITS, Member, Packet, Pool, REMEMBERED_FOR, Wanted, pool_of};
 
 /// Room for few numbers, so that they are used again soon.
@@ -176,7 +179,23 @@ impl<'d, D: Datapath> World<'d, D> {
     pub fn send(&mut self, flow: u8, packet: Packet) -> Option<u8> {
         let out = self.datapath.run(&frame(flow, self.wanted.protocol, packet))?;
         assert_eq!(out[..5], [2, 0, 0, 0, 0]);
-        Some(out[5])
+        let member = out[5];
+        if self.wanted.translates(member) {
+            assert_eq!(Ends::in_frame(&out), Ends::of(flow).translated(member));
+        }
+        Some(member)
+    }
+
+    /// Whether packets to a member are translated.
+    pub fn translates(&self, member: u8) -> bool {
+        self.wanted.translates(member)
+    }
+
+    /// What becomes of a member's answer to a packet of a flow: its ends, if it goes to a client.
+    pub fn answer(&mut self, flow: u8, member: u8, packet: Packet) -> Option<Ends> {
+        let out = self.datapath.run(&answer(flow, member, self.wanted.protocol, packet))?;
+        assert_eq!(out[..12], [ROUTER_MAC, OUR_MAC].concat());
+        Some(Ends::in_frame(&out))
     }
 
     fn publish(&mut self) {
@@ -228,6 +247,17 @@ impl ReconcileInput for View {
             mtu: 1500,
             on_link: true,
         })
+    }
+
+    fn client_hops(&self) -> Arc<ClientHops> {
+        let hop = ClientHop {
+            next_hop: Mac::new(ROUTER_MAC),
+            source: Mac::new(OUR_MAC),
+            ifindex: INTERFACE,
+            largest: 1500,
+            kind: hop_kind::KNOWN,
+        };
+        Arc::new(ClientHops::new([hop, ClientHop::default()], BTreeMap::new()))
     }
 
     fn interfaces(&self) -> BTreeMap<u32, Mac> {
@@ -301,16 +331,18 @@ fn model_pool(wanted: &Wanted, number: usize, pool: &Pool) -> model::Pool {
         prefix: ClientBits::constant(CLIENT_BITS),
         ipv6_prefix: ClientBitsV6::constant(128),
     };
-    // Any port: the listeners of a pool have different ones.
+    // Any port, as the listeners of a pool have different ones; where packets are translated, they share one.
+    let translates = pool.forwarding.translates();
+    let port = if translates { MEMBER_PORT } else { 0 };
     let id = ResourceId::of_pool(pool_name(number, pool).as_str());
     let member = |(number, member): (&u8, &Member)| model::Member {
-        id: ResourceId::of_member(id, SocketAddr::new(address(*number), 0)),
+        id: ResourceId::of_member(id, SocketAddr::new(address(*number), port)),
         name: name(&number.to_string()),
         address: address(*number),
-        protocol_port: 0,
+        protocol_port: port,
         weight: Weight::constant(member.weight),
         backup: member.backup,
-        max_connection: Limit::constant(0),
+        max_connection: Limit::constant(wanted.most(*number)),
         server_id: None,
     };
     model::Pool {
@@ -321,7 +353,7 @@ fn model_pool(wanted: &Wanted, number: usize, pool: &Pool) -> model::Pool {
         quic_cid_hash_strategy: None,
         session_persistence: (pool.remembers && pool.algorithm.is_tracked()).then_some(REMEMBERED),
         forwarding: pool.forwarding,
-        any_port_enable: true,
+        any_port_enable: !translates,
         ring_size: RingSize::ALL[usize::from(pool.large)],
         flows_on_unhealthy: if pool.rehash {
             FlowsOnUnhealthy::Rehash

@@ -90,30 +90,32 @@ pub trait Translations: Sized {
     }
     /// Translates a packet for a backend that sees the source address and port with this number, see
     /// [`subprogram::translate_both`].
-    fn translate_both<P: Packet>(
+    fn translate_both<F: Family, P: Packet>(
         &self,
         packet: &mut P,
-        place: Place,
-        backend: u16,
-        number: u32,
+        link: &Link,
+        ip: &Ip<F::Addr>,
+        (backend, number): (u16, u32),
     ) -> Result<(), Stop>
     where
         Self: Tables,
     {
+        let place = Place::of(link, ip);
         subprogram::translate_both::<P, Self>(packet, self, place, backend, number)
     }
     /// The answer of a member to the source address and port with this number is translated back, see
     /// [`subprogram::reply_bound`].
-    fn reply_bound<P: Packet>(
+    fn reply_bound<F: Family, P: Packet>(
         &self,
         packet: &mut P,
-        place: Place,
+        link: &Link,
+        ip: &Ip<F::Addr>,
         number: u32,
     ) -> Result<Back, NotBack>
     where
         Self: Tables,
     {
-        subprogram::reply_bound::<P, Self>(packet, self, place, number)
+        subprogram::reply_bound::<P, Self>(packet, self, Place::of(link, ip), number)
     }
 
     /// The answer of a member is translated back, see [`subprogram::reply`].

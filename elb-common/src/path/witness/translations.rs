@@ -116,30 +116,32 @@ impl<'t, T: Tables, N: Note<'t>> Translations for Witness<'t, '_, T, N> {
         if N::SUBPROGRAMS { subprogram::open(self, bearer) } else { self.tables.open(bearer) }
     }
     #[inline(always)]
-    fn translate_both<P: Packet>(
+    fn translate_both<F: Family, P: Packet>(
         &self,
         packet: &mut P,
-        place: Place,
-        backend: u16,
-        number: u32,
+        link: &Link,
+        ip: &Ip<F::Addr>,
+        (backend, number): (u16, u32),
     ) -> Result<(), Stop> {
         if N::SUBPROGRAMS {
+            let place = Place::of(link, ip);
             subprogram::translate_both::<P, Self>(packet, self, place, backend, number)
         } else {
-            self.tables.translate_both(packet, place, backend, number)
+            self.tables.translate_both::<F, P>(packet, link, ip, (backend, number))
         }
     }
     #[inline(always)]
-    fn reply_bound<P: Packet>(
+    fn reply_bound<F: Family, P: Packet>(
         &self,
         packet: &mut P,
-        place: Place,
+        link: &Link,
+        ip: &Ip<F::Addr>,
         number: u32,
     ) -> Result<Back, NotBack> {
         if N::SUBPROGRAMS {
-            subprogram::reply_bound::<P, Self>(packet, self, place, number)
+            subprogram::reply_bound::<P, Self>(packet, self, Place::of(link, ip), number)
         } else {
-            self.tables.reply_bound(packet, place, number)
+            self.tables.reply_bound::<F, P>(packet, link, ip, number)
         }
     }
     #[inline(always)]

@@ -62,8 +62,10 @@ fn narrow_way(evidence: &Evidence, narrow: u32, wanted: u16) -> Finding {
 /// Whether the next hop is known.
 pub(super) fn neighbor(evidence: &Evidence) -> Finding {
     let way = &evidence.way;
+    // What was known before counts only where the fresh look found no answer.
+    let doubt = way.doubt.as_ref().filter(|_| evidence.looks.neighbor != Some(true));
     match &way.next_hop {
-        Ok(_) if let Some(doubt) = &way.doubt => {
+        Ok(_) if let Some(doubt) = doubt => {
             Finding::seen(Check::Neighbor, Outcome::Warn, doubt.clone()).fix(format!(
                 "ip neigh show {}    # answers again, or is down",
                 way.gateway.unwrap_or(evidence.address())

@@ -322,13 +322,24 @@ fn a_way_that_a_router_says_is_narrow_is_no_interface_s_fault() {
     let fix = mtu.fix.clone().unwrap_or_default();
     assert!(fix.starts_with("tracepath -n 10.0.0.11") && fix.contains("--mss 1340"), "{fix}");
     assert!(!fix.contains("eth0"), "{fix}");
+}
 
-    let doubted = changed(healthy(), |e| e.way.doubt = Some("it does not answer ARP".to_owned()));
-    let report = member(&doubted);
-    assert_eq!((report.conclusion, report.cause), (Conclusion::Healthy, None), "{report:#?}");
-    let neighbor = report.finding(Check::Neighbor).unwrap();
-    assert_eq!(
-        (neighbor.outcome, neighbor.evidence.as_str()),
-        (Outcome::Warn, "it does not answer ARP")
-    );
+/// What was known of the next hop before counts unless it answers now.
+#[test]
+fn a_next_hop_from_before_is_doubted_until_it_answers() {
+    let doubt = "it does not answer ARP";
+    for (answers, expected) in [
+        (None, (Outcome::Warn, doubt)),
+        (Some(false), (Outcome::Warn, doubt)),
+        (Some(true), (Outcome::Pass, "10.0.0.11 is at 02:00:00:00:00:0b on eth0")),
+    ] {
+        let doubted = changed(healthy(), |e| {
+            e.way.doubt = Some(doubt.to_owned());
+            e.looks.neighbor = answers;
+        });
+        let report = member(&doubted);
+        assert_eq!((report.conclusion, report.cause), (Conclusion::Healthy, None), "{report:#?}");
+        let neighbor = report.finding(Check::Neighbor).unwrap();
+        assert_eq!((neighbor.outcome, neighbor.evidence.as_str()), expected, "{answers:?}");
+    }
 }

@@ -1,6 +1,9 @@
 //! Next hops take their time: what worked goes on, and what is new comes all at once.
 
-use std::{net::IpAddr, time::Duration};
+use std::{
+    net::{IpAddr, UdpSocket},
+    time::Duration,
+};
 
 use anyhow::Result;
 use elb_tests::{
@@ -12,6 +15,7 @@ use elb_tests::{
     wait::{STUCK, wait_for},
     wire::{ECHO_PORT, HTTP_PORT},
 };
+use serde_json::Value;
 
 use super::{neighbors::doubts, problems, start, web};
 
@@ -65,6 +69,36 @@ fn a_restart_forgets_no_next_hop() -> Result<()> {
     assert_eq!(held.broken().len(), 0, "{:?}", held.broken());
     assert_eq!(status::drops(&agent.status()?), Vec::<String>::new());
     assert_eq!(problems(&agent)?, "[]");
+    Ok(())
+}
+
+/// A member that answers no ARP asks for the load balancer's address itself, so that the kernel has its own again, and
+/// asks whether that holds: it still does not answer, and that is still said.
+#[test]
+fn one_that_asks_and_does_not_answer_is_doubted() -> Result<()> {
+    let lab = Lab::builder().start()?;
+    let _servers = lab.serve()?;
+    lab.backends_up(Forwarding::Ipip)?;
+    let config = web(&lab, Pool::of(&lab, "web", Family::V4, Protocol::Tcp, HTTP_PORT));
+    let agent = start(&lab, &config)?;
+    answer_arp(&lab, false)?;
+    let both = |said: &Value| doubts(said).len() == 2;
+    agent.wait_status("the status to doubt both next hops", STUCK, both)?;
+    let (member, ours) = (lab.member_addr(0, Family::V4), lab.lb_addrs(Family::V4)[0]);
+    let is_known =
+        || Ok(lab.lb().ip(&format!("neigh show {member}"))?.contains("lladdr").then_some(()));
+    wait_for("the kernel to know the member again", STUCK, || {
+        lab.backend(0).ip("neigh flush all")?;
+        lab.backend(0).run(|| UdpSocket::bind("0.0.0.0:0")?.send_to(&[0], (ours, 9)))??;
+        is_known()
+    })?;
+    wait_for("the kernel to give it up", STUCK, || {
+        let said = agent.status()?;
+        assert!(both(&said), "{said}");
+        Ok(is_known()?.is_none().then_some(()))
+    })?;
+    answer_arp(&lab, true)?;
+    agent.wait_status("both next hops to be known", STUCK, |said| doubts(said).is_empty())?;
     Ok(())
 }
 

@@ -112,11 +112,17 @@ impl Case {
         if before == state {
             return;
         }
+        let had_address = before.is_some_and(State::has_address);
         match state {
             Some(State::Known) => {
                 self.tries = 0;
-                self.at = if self.is_kept { now + CONFIRM } else { now };
+                if !had_address {
+                    self.at = if self.is_kept { now + CONFIRM } else { now };
+                }
             }
+            // It spoke, and did not answer: whether it does now is asked at once.
+            Some(State::Unconfirmed) if !had_address => self.at = now,
+            Some(State::Unconfirmed) => {}
             // The kernel asks.
             Some(State::Asked) | Some(State::Fixed) => {}
             // The first time at once.
@@ -135,11 +141,11 @@ impl Case {
 
     fn next(&mut self, neighbor: Neighbor, now: Instant) -> Request {
         let request = match self.state {
-            Some(State::Known) if self.is_kept => {
+            Some(State::Known | State::Unconfirmed) if self.is_kept => {
                 self.at = now + CONFIRM;
                 Request::Verify(neighbor)
             }
-            Some(State::Known) => {
+            Some(State::Known | State::Unconfirmed) => {
                 self.at = now + CONFIRM;
                 Request::Keep(neighbor)
             }
@@ -188,6 +194,25 @@ mod tests {
         attention.follow(&used(&[]), at(13));
         assert_eq!(attention.due(at(13)), [Request::Leave(neighbor(1))]);
         assert_eq!((attention.due(at(99)), attention.next()), (vec![], None));
+    }
+
+    /// A host that was silent sends an ARP request: it is there, and whether it answers is asked now.
+    #[test]
+    fn one_that_spoke_is_asked_at_once() {
+        let start = Instant::now();
+        let at = |seconds| start + Duration::from_secs(seconds);
+        let mut attention = Attention::default();
+        let saw = |attention: &mut Attention, state, now| {
+            attention.follow(&used(&[(1, Some(state))]), at(now));
+            attention.due(at(now))
+        };
+        assert_eq!(saw(&mut attention, State::Silent, 0), [Request::Keep(neighbor(1))]);
+        assert_eq!(saw(&mut attention, State::Unconfirmed, 0), [Request::Verify(neighbor(1))]);
+        assert_eq!(saw(&mut attention, State::Silent, 3), [], "no answer, and its turn is later");
+        assert_eq!(saw(&mut attention, State::Unconfirmed, 4), [Request::Verify(neighbor(1))]);
+        assert_eq!(saw(&mut attention, State::Known, 4), []);
+        assert_eq!(saw(&mut attention, State::Unconfirmed, 8), [], "known since five seconds ago");
+        assert_eq!(saw(&mut attention, State::Unconfirmed, 9), [Request::Verify(neighbor(1))]);
     }
 
     #[test]

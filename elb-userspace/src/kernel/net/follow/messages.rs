@@ -34,11 +34,22 @@ pub(super) enum State {
     Asked,
     /// It was asked and did not answer.
     Silent,
-    /// It answered at some time.
+    /// It answered, and that is not long ago.
     Known,
+    /// It has an Ethernet address, and has not confirmed it lately: it answered at some time, or spoke without
+    /// being asked. While it is asked whether that still holds, by the kernel or because a program set this state,
+    /// nothing is known of it that was not known before.
+    Unconfirmed,
     /// An administrator or another program made the entry: it is not asked for, nor is it to be
     /// changed.
     Fixed,
+}
+
+impl State {
+    /// Whether the entry has an Ethernet address that may be used.
+    pub(super) const fn has_address(self) -> bool {
+        !matches!(self, Self::Asked | Self::Silent)
+    }
 }
 
 /// An interface, and those that it has to do with.
@@ -99,10 +110,10 @@ pub(super) fn neighbor(message: &NeighbourMessage) -> Option<(Neighbor, Entry)> 
         NeighbourState::Failed => State::Silent,
         NeighbourState::Incomplete | NeighbourState::None => State::Asked,
         NeighbourState::Permanent | NeighbourState::Noarp => State::Fixed,
-        _ => State::Known,
+        NeighbourState::Reachable => State::Known,
+        _ => State::Unconfirmed,
     };
-    let usable = matches!(state, State::Known | State::Fixed);
-    let entry = Entry { mac: ethernet.filter(|_| usable), state };
+    let entry = Entry { mac: ethernet.filter(|_| state.has_address()), state };
     Some(((message.header.ifindex, address?), entry))
 }
 

@@ -104,11 +104,11 @@ impl Mirror {
             }
             Notice::NoLink(index) => self.forget_link(index),
             Notice::Neighbor(neighbor, entry) => {
-                let is_news = self.table.insert(neighbor, entry) != Some(entry);
-                if is_news {
+                let before = self.table.insert(neighbor, entry);
+                if before.and_then(|before| before.mac) != entry.mac {
                     self.doubt_client(neighbor);
                 }
-                if is_news && self.used.contains(&neighbor) {
+                if before != Some(entry) && self.used.contains(&neighbor) {
                     self.used_changed = true;
                     self.judge(neighbor);
                 }
@@ -272,7 +272,9 @@ impl Mirror {
                     self.doubt_clients();
                 }
             }
-            State::Silent | State::Asked => {}
+            // One that was silent stays so until it answers: entries of hosts that are gone are in these states, too,
+            // for as long as the kernel asks.
+            State::Silent | State::Asked | State::Unconfirmed => {}
         }
     }
 

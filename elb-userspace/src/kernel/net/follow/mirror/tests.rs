@@ -14,6 +14,11 @@ fn known(n: u8) -> Entry {
     Entry { mac: Some(Mac::new([2, 0, 0, 0, 0, n])), state: State::Known }
 }
 
+/// The same, while the kernel asks whether it is so.
+fn unconfirmed(n: u8) -> Entry {
+    Entry { state: State::Unconfirmed, ..known(n) }
+}
+
 const SILENT: Entry = Entry { mac: None, state: State::Silent };
 
 fn link(mtu: u32) -> Interface {
@@ -140,6 +145,41 @@ fn other_gateways_are_looked_for_where_one_is_silent() {
     assert_eq!(hop.mac, known(3).mac.unwrap());
 }
 
+/// The kernel asks it again, or a diagnosis has it asked; or it sends an ARP request, and has another card by now.
+#[test]
+fn one_that_is_silent_is_so_until_it_answers() {
+    let (_, mut mirror) = scene();
+    let member = (LINK, address(11));
+    let mut learn = |entry| {
+        mirror.learn(Notice::Neighbor(member, entry));
+        let known = mirror.news();
+        let known = known.unwrap_or_else(|| mirror.known.clone());
+        (known.doubt(address(11)).is_some(), known.next_hop(address(11)).unwrap().mac)
+    };
+    let [old, new] = [11, 51].map(|n| known(n).mac.unwrap());
+    assert_eq!(learn(unconfirmed(11)), (false, old), "it was not silent");
+    assert_eq!(learn(SILENT), (true, old));
+    assert_eq!(learn(unconfirmed(11)), (true, old));
+    assert_eq!(learn(SILENT), (true, old));
+    assert_eq!(learn(unconfirmed(51)), (true, new), "packets go to where it spoke from");
+    assert_eq!(learn(known(51)), (false, new));
+    assert_eq!(learn(unconfirmed(51)), (false, new));
+}
+
+/// Hosts whose entries age: nothing follows from that.
+#[test]
+fn whether_a_client_confirms_its_address_is_no_news() {
+    let (_, mut mirror) = scene();
+    mirror.want(&WantedAddresses { clients: Some([LINK].into()), ..wanted(11..14) });
+    mirror.lists_tables();
+    mirror.take_tables(tables());
+    mirror.learn(Notice::Neighbor((LINK, address(50)), known(50)));
+    assert_eq!(kinds(&mut mirror, 50), [KERNEL, KNOWN]);
+    mirror.learn(Notice::Neighbor((LINK, address(50)), unconfirmed(50)));
+    assert!(!mirror.has_doubted_clients());
+    assert_eq!(kinds(&mut mirror, 50), [KERNEL, KNOWN]);
+}
+
 #[test]
 fn paths_that_are_as_wide_as_the_link_are_forgotten() {
     let mut before = Network::default();
@@ -156,6 +196,7 @@ fn paths_that_are_as_wide_as_the_link_are_forgotten() {
 #[derive(Clone, Copy, Debug)]
 enum Event {
     Moves(u8, u8),
+    Speaks(u8, u8),
     Silent(u8),
     Forgotten(u8),
     Routed(u8, Option<u8>),
@@ -169,6 +210,7 @@ fn event() -> impl Strategy<Value = Event> {
     let member = || 11u8..16;
     prop_oneof![
         (member(), any::<u8>()).prop_map(|(n, mac)| Event::Moves(n, mac)),
+        (member(), any::<u8>()).prop_map(|(n, mac)| Event::Speaks(n, mac)),
         member().prop_map(Event::Silent),
         member().prop_map(Event::Forgotten),
         (member(), prop::option::of(member())).prop_map(|(n, by)| Event::Routed(n, by)),
@@ -186,6 +228,10 @@ fn happen(kernel: &mut Kernel, event: Event) -> Option<Notice> {
         Event::Moves(n, mac) => {
             kernel.table.insert(neighbor(n), known(mac));
             Notice::Neighbor(neighbor(n), known(mac))
+        }
+        Event::Speaks(n, mac) => {
+            kernel.table.insert(neighbor(n), unconfirmed(mac));
+            Notice::Neighbor(neighbor(n), unconfirmed(mac))
         }
         Event::Silent(n) => {
             kernel.table.insert(neighbor(n), SILENT);
