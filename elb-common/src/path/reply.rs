@@ -9,8 +9,7 @@ use super::ends::{Address, end};
 use super::translate::{self, Port, quote};
 use super::wire::Tcp;
 use super::{
-    Family, Ip, Link, Packet, Stop, Tables, Target, Transport, classify, exception, forward,
-    parse,
+    Family, Ip, Link, Packet, Stop, Tables, Target, Transport, classify, exception, forward, parse,
 };
 use crate::addr::Be16;
 use crate::checksum;
