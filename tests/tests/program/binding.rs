@@ -3,21 +3,17 @@
 mod random;
 mod scene;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr};
 
-use elb_common::addr::{Be16, Be128};
-use elb_common::backend::mode;
-use elb_common::binding::{Binding, Bucket, CLOSED_LIFETIME, Course, Owner, TIME_WAIT, UNANSWERED};
-use elb_common::listener::{ListenerEndpoint, ListenerKeyV4, listener_flags, vip_flags};
-use elb_common::names;
-use elb_common::path::{Frame, Memory, Outcome, process};
+use elb_common::addr::Be16;
+use elb_common::binding::{Binding, CLOSED_LIFETIME, Course, Owner, TIME_WAIT, UNANSWERED};
+use elb_common::path::Outcome;
 use elb_common::reason::Reason;
-use elb_common::reply::reply_flags;
-use elb_common::snat::{CHOICES, Snat, WAYS};
+use elb_common::snat::{CHOICES, WAYS};
 
 use crate::frame::*;
-use crate::kernel::{Kernel, PROGRAMS, now};
+use crate::kernel::{PROGRAMS, now};
 use crate::world::translation::{ROUTER_MAC, client};
 use crate::world::*;
 

@@ -1,21 +1,14 @@
 //! Random clients, answers, ends and silences.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::net::{IpAddr, Ipv4Addr};
+use std::collections::BTreeMap;
+use std::net::IpAddr;
 
-use elb_common::addr::{Be16, Be128};
-use elb_common::backend::mode;
-use elb_common::binding::{Binding, Bucket, CLOSED_LIFETIME, Course, Owner, TIME_WAIT, UNANSWERED};
-use elb_common::listener::{ListenerEndpoint, ListenerKeyV4, listener_flags, vip_flags};
 use elb_common::names;
-use elb_common::path::{Frame, Memory, Outcome, process};
+use elb_common::path::Outcome;
 use elb_common::reason::Reason;
-use elb_common::reply::reply_flags;
-use elb_common::snat::{CHOICES, Snat, WAYS};
 
 use crate::frame::*;
-use crate::kernel::{Kernel, PROGRAMS, now};
-use crate::world::translation::{ROUTER_MAC, client};
+use crate::world::translation::ROUTER_MAC;
 use crate::world::*;
 
 use super::scene::*;
