@@ -158,3 +158,6 @@ fn taken<T: Tables>(tables: &T, owner: Owner, number: u32, course: Course, now: 
     let Vacancies { vacant, unanswered } = Vacancies::default().and(before, 0, now);
     vacant | unanswered != 0 && tables.claim(number, before.owner, Binding { owner, course })
 }
+
+#[cfg(test)]
+mod tests;

@@ -385,6 +385,23 @@ fn a_pool_without_members_and_with_another_name_is_another_pool() {
     assert_eq!(talk(&mut world, 3_000), None);
 }
 
+/// A first packet that is over does not count again where its listener goes to a pool with a longer idle timeout.
+#[test]
+fn a_first_packet_that_is_over_is_forgotten() -> Result<(), TestCaseError> {
+    run(
+        wanted(),
+        &[
+            Change(Fail(2)),
+            Send(4, Packet::Opening),
+            Wait(11_000),
+            Change(Serve(1, 1)),
+            Send(4, Packet::Data),
+            Change(Idle(1, 20)),
+            Send(4, Packet::Opening),
+        ],
+    )
+}
+
 /// That a client acknowledges what it still gets does not open its connection again.
 #[test]
 fn a_connection_that_its_client_closed_stays_closed() -> Result<(), TestCaseError> {
