@@ -123,8 +123,7 @@ fn ip<F: Family, P: Packet, T: Tables>(
         };
         let listener = classify::listener::<F, P, T>(packet, tables, link, &ip, &transport)?;
         if let Some(listener) = listener {
-            let chosen = chosen::<F, P, T>(packet, tables, listener, &ip, &transport)
-                .map_err(|stop| account::stopped(tables, listener.id, NO_BACKEND, stop))?;
+            let chosen = chosen::<F, P, T>(packet, tables, listener, &ip, &transport)?;
             if !T::IS_APART && transport.is_quoted() {
                 // What it is about is known by now.
                 ip.protocol = F::ICMP;
@@ -294,7 +293,8 @@ fn chosen<F: Family, P: Packet, T: Tables>(
     let id = match select::backend::<F, P, T>(packet, tables, listener, &flow, ip, transport) {
         Ok(id) => id,
         Err(stop) => {
-            return Err(refused::<F, P, T>(packet, tables, listener, transport, stop));
+            let stop = refused::<F, P, T>(packet, tables, listener, transport, stop);
+            return Err(account::stopped(tables, listener.id, NO_BACKEND, stop));
         }
     };
     if transport.begins_or_breaks() {
@@ -328,11 +328,9 @@ fn number<F: Family, P: Packet, T: Tables>(
         Ok(number) => Ok(Some(number)),
         Err(Stop(reason)) => {
             let is_told = matches!(reason, Reason::NotOpen) && !transport.is_quoted();
-            Err(Stop(if is_told {
-                tables.refuse::<F, P>(packet, refusal::NOT_OPEN)
-            } else {
-                reason
-            }))
+            let reason =
+                if is_told { tables.refuse::<F, P>(packet, refusal::NOT_OPEN) } else { reason };
+            Err(account::stopped(tables, listener.id, NO_BACKEND, Stop(reason)))
         }
     }
 }
