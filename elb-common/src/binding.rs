@@ -26,7 +26,7 @@ pub struct Binding {
     pub course: Course,
 }
 
-/// The client of a flow and the listener that it came by, in one word; 0: nobody's.
+/// The client of a flow and the listener that it came by, in one word; 0: it has no owner.
 #[repr(transparent)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Pod, Zeroable)]
 pub struct Owner(pub u64);
@@ -216,7 +216,7 @@ impl Course {
 /// bindings, and there is nothing to predict.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Vacancies {
-    /// Those that are nobody's, or count no more.
+    /// Those that have no owner, or count no more.
     pub vacant: u32,
     /// Those that did not open, which it may take where there is no other.
     pub unanswered: u32,

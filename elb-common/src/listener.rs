@@ -267,7 +267,7 @@ pub mod vip_flags {
     pub const RANGES_UDP: u32 = 1 << 3;
     /// The address is this host's own, too: what no listener wants is for the kernel.
     pub const OWN: u32 = 1 << 4;
-    /// It is a [source address](crate::snat) and no virtual one: what comes to it are answers of members.
+    /// It is a [source address](crate::snat) and no virtual one: packets for it are answers of members.
     pub const SOURCE: u32 = 1 << 5;
 }
 

@@ -246,7 +246,7 @@ fn from_endpoint<F: Family, P: Packet, T: Tables>(
     Ok(Target::back(transport.ports.source, ip.protocol))
 }
 
-/// The answer of a member is translated back, whichever way it is found.
+/// The answer of a member is translated back, by its binding or by its endpoint.
 #[inline(always)]
 fn translated_back<F: Family, P: Packet, T: Tables>(
     packet: &mut P,

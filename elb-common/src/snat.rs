@@ -18,7 +18,7 @@ pub struct Snat {
     pub network: Be32,
     /// How many there are: a power of two, whose prefix `network` is.
     pub addresses: u32,
-    /// Keys the hash, so that nobody can aim at ports. Chosen by the agent at random.
+    /// Keys the hash, so that ports cannot be aimed at. Chosen by the agent at random.
     pub secret: u64,
 }
 

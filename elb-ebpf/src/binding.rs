@@ -23,7 +23,7 @@ pub(crate) fn set_course(place: *mut Binding, course: Course) {
     unsafe { (&raw mut (*place).course).write_volatile(course) }
 }
 
-/// Takes a binding, if it is still this owner's. Meanwhile it is nobody's, so that no packet meets one flow's owner
+/// Takes a binding, if it is still this owner's. Meanwhile it has no owner, so that no packet meets one flow's owner
 /// with another's backend.
 #[inline(always)]
 pub(crate) fn claim(place: *mut Binding, owner: Owner, wanted: Binding) -> bool {

@@ -56,7 +56,7 @@ fn ip<F: Family, P: Packet, T: Tables>(
     let key = F::probe_key(&ip, ports::<F, P>(packet, &ip)?);
     let id = F::probed(tables, &key).ok_or(Stop(Reason::NotProbe))?;
     let backend = tables.backend(id).ok_or(Stop(Reason::UnknownBackend))?;
-    // Its answer comes to this host's own address.
+    // It is answered at this host's own address.
     let is_own = backend.mode == mode::FULLNAT;
     let hash = if is_own { NO_NUMBER } else { F::hash(&key, algorithm::FIVE_TUPLE) };
     forward::packet::<F, P, T>(packet, tables, link, &ip, (id, backend), hash)?;

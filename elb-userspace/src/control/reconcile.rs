@@ -87,7 +87,7 @@ pub trait ReconcileInput {
     fn client_hops(&self) -> Arc<ClientHops> {
         Arc::default()
     }
-    /// A number that nobody can know beforehand.
+    /// A number that cannot be known beforehand.
     fn secret(&self) -> u64 {
         0
     }

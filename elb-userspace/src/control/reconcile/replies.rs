@@ -47,7 +47,7 @@ impl Reconciler {
                 *at_most = pool.idle_timeout.max(*at_most);
                 let found = image.replies.entry(key).or_insert(reply);
                 match [&*found, &reply].map(is_of_probes) {
-                    // A pool that clients' answers are translated of has the endpoint, whoever came first.
+                    // A pool that clients' answers are translated of has the endpoint, even if it came later.
                     [false, true] => continue,
                     [true, false] => *found = reply,
                     [true, true] | [false, false] => {}

@@ -21,7 +21,7 @@ impl Bindings {
         Ok(Self { memory: Shared::new(map, buckets)?, buckets })
     }
 
-    /// Shows all that are somebody's, each with its number, until `visit` breaks.
+    /// Shows all that have an owner, each with its number, until `visit` breaks.
     pub fn walk(&self, mut visit: impl FnMut(u32, Binding) -> ControlFlow<()>) {
         for number in 0..self.buckets * WAYS {
             let Some(binding) = self.one(number) else { continue };
@@ -31,7 +31,7 @@ impl Bindings {
         }
     }
 
-    /// The binding of a number, if it is somebody's. Its two words may be of two moments.
+    /// The binding of a number, if it has an owner. Its two words may be of two moments.
     fn one(&self, number: u32) -> Option<Binding> {
         use std::sync::atomic::Ordering::Relaxed;
         let (bucket, at) =

@@ -122,6 +122,6 @@ mod tests {
         let gone = Course::opening(4, says::OPENS, 300, 1000);
         assert_eq!(at(gone, 1002).unwrap().state, FlowState::MemberGone);
         let other = Binding { owner: Owner::new(client, Be16::new(1), 8), course };
-        assert_eq!(terms.flow(number, other, 1002), None, "nobody knows the listener");
+        assert_eq!(terms.flow(number, other, 1002), None, "there is no such listener");
     }
 }
