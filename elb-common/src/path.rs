@@ -59,7 +59,7 @@ pub use witness::{Asked, Note, Witness};
 use network_types::eth::EtherType;
 
 use self::answer::refuse::refusal;
-use self::bind::Bearer;
+use self::bind::Passenger;
 use self::reply::{Back, NotBack};
 use crate::addr::Be16;
 use crate::backend::mode;
@@ -290,8 +290,10 @@ fn chosen<F: Family, P: Packet, T: Tables>(
     transport: &Transport,
 ) -> Result<Target, Stop> {
     let flow = identify::flow::<F>(listener, ip, transport);
-    let id = match select::backend::<F, P, T>(packet, tables, listener, &flow, ip, transport) {
-        Ok(id) => id,
+    let bound = select::backend::<F, P, T>(packet, tables, listener, &flow, ip, transport)
+        .and_then(|id| Ok((id, number::<F, T>(tables, listener, id, ip, transport, flow.hash)?)));
+    let (id, hash) = match bound {
+        Ok(bound) => bound,
         Err(stop) => {
             let stop = refused::<F, P, T>(packet, tables, listener, transport, stop);
             return Err(account::stopped(tables, listener.id, NO_BACKEND, stop));
@@ -300,39 +302,30 @@ fn chosen<F: Family, P: Packet, T: Tables>(
     if transport.begins_or_breaks() {
         account::chosen(tables, listener.id, id, transport);
     }
-    let hash = number::<F, P, T>(packet, tables, listener, id, ip, transport)?;
     if T::IS_LOGGED && (transport.opens() || transport.closes()) {
         tables.chosen(listener.id, id);
     }
-    let hash = hash.unwrap_or(flow.hash);
     Ok(Target { backend: u32::from(id), listener: u32::from(listener.id), hash })
 }
 
-/// The number of the source address and port that a flow has; none: its member sees its client. After all else: the
-/// verifier walks what follows once with such a number, and once without.
+/// The number of the source address and port that a flow has; its hash, where its member sees its client. Where it is
+/// asked of each packet, the verifier walks the rest of the way once.
 #[inline(always)]
-fn number<F: Family, P: Packet, T: Tables>(
-    packet: &mut P,
+fn number<F: Family, T: Tables>(
     tables: &T,
     listener: &Listener,
     backend: u16,
     ip: &Ip<F::Addr>,
     transport: &Transport,
-) -> Result<Option<u32>, Stop> {
-    if !F::BINDS || listener.flags & listener_flags::BINDS == 0 {
-        return Ok(None);
+    hash: u32,
+) -> Result<u32, Stop> {
+    let unbound = !u32::from(listener.flags) & u32::from(listener_flags::BINDS);
+    if !F::BINDS || !T::IS_APART && unbound != 0 {
+        return Ok(hash);
     }
     let owner = F::owner(ip.source, transport.ports.source, listener.id);
-    let says = bind::says_of(transport);
-    match tables.bind(Bearer { owner, backend, pool: listener.pool, says }) {
-        Ok(number) => Ok(Some(number)),
-        Err(Stop(reason)) => {
-            let is_told = matches!(reason, Reason::NotOpen) && !transport.is_quoted();
-            let reason =
-                if is_told { tables.refuse::<F, P>(packet, refusal::NOT_OPEN) } else { reason };
-            Err(account::stopped(tables, listener.id, NO_BACKEND, Stop(reason)))
-        }
-    }
+    let (pool, flags) = (listener.pool, transport.flags() | unbound << bind::UNBOUND_SHIFT);
+    tables.bind(Passenger { owner, backend, pool, flags, hash })
 }
 
 /// A packet that no backend gets may be answered instead.
@@ -351,6 +344,8 @@ fn refused<F: Family, P: Packet, T: Tables>(
         refusal::MEMBER_LIMIT
     } else if matches!(reason, Reason::Cut) {
         refusal::CUT
+    } else if matches!(reason, Reason::NotOpen) {
+        refusal::NOT_OPEN
     } else {
         return Stop(reason);
     };

@@ -1,8 +1,9 @@
 //! Which source address and port a flow has whose members do not see its client: that of its
-//! [binding](crate::binding), which is found among a few candidates, or claimed by the packet that opens it.
+//! [binding], which is found among a few candidates, or claimed by the packet that opens it.
 
 use super::{Stop, Tables, Transport};
 use crate::binding::{self, Binding, Course, Owner, Vacancies, says, stage};
+use crate::listener::listener_flags;
 use crate::reason::Reason;
 use crate::snat::{CHOICES, Snat, WAYS};
 
@@ -15,13 +16,35 @@ pub struct Bearer {
     pub backend: u16,
     /// Id of the backend's pool.
     pub pool: u16,
-    /// Bits of [`says`].
-    pub says: u32,
+    /// What its header says, see [`Transport::flags`]. What that says of the flow is found out late: the verifier would walk
+    /// what follows once for each answer.
+    pub flags: u32,
 }
+
+/// A packet of which it is to be found out what its flow has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Passenger {
+    /// Whose the binding would be.
+    pub owner: Owner,
+    /// Id of the backend that the packet goes to.
+    pub backend: u16,
+    /// Id of the backend's pool.
+    pub pool: u16,
+    /// What its header says, see [`Transport::flags`], and [`UNBOUND`].
+    pub flags: u32,
+    /// The hash of its flow, which stays where it has no binding.
+    pub hash: u32,
+}
+
+/// Its listener's flows have no bindings: the members see their clients.
+pub const UNBOUND: u32 = (listener_flags::BINDS as u32) << UNBOUND_SHIFT;
+/// How far it is from where listeners have [`listener_flags::BINDS`], so that one is made of the other without a branch.
+pub(super) const UNBOUND_SHIFT: u32 = 16;
 
 /// What a client's packet says of its flow.
 #[inline(always)]
-pub(super) const fn says_of(transport: &Transport) -> u32 {
+const fn says_of(flags: u32) -> u32 {
+    let transport = Transport::of_flags(flags);
     if transport.is_quoted() {
         return says::QUOTED;
     }
@@ -34,25 +57,39 @@ pub(super) const fn says_of(transport: &Transport) -> u32 {
     opens | resets | closes
 }
 
-/// The number of the binding of a packet's flow, see [`Snat::number`].
+/// The number of the binding of a packet's flow, see [`Snat::number`]; its hash, where flows have none.
 #[inline(always)]
-pub(super) fn number<T: Tables>(tables: &T, bearer: Bearer) -> Result<u32, Stop> {
+pub(super) fn number<T: Tables>(tables: &T, passenger: Passenger) -> Result<u32, Stop> {
+    let Passenger { owner, backend, pool, flags, hash } = passenger;
+    if flags & UNBOUND != 0 {
+        return Ok(hash);
+    }
+    bound(tables, Bearer { owner, backend, pool, flags })
+}
+
+/// The number of the binding of a packet's flow.
+#[inline(always)]
+fn bound<T: Tables>(tables: &T, bearer: Bearer) -> Result<u32, Stop> {
     let snat = tables.snat().filter(|_| bearer.owner.is_one()).ok_or(Stop(Reason::NoSourcePort))?;
     let hash = snat.hash(bearer.owner.0);
     if let Some(number) = own(tables, snat, hash, bearer.owner) {
         return tables.goes_on(bearer, number);
     }
-    if bearer.begins() { tables.open(bearer) } else { Err(Stop(Reason::NotOpen)) }
+    tables.open(bearer)
 }
 
 /// The number of a binding for a flow that a packet opens.
 #[inline(always)]
 pub(super) fn open<T: Tables>(tables: &T, bearer: Bearer) -> Result<u32, Stop> {
+    if !begins(says_of(bearer.flags)) {
+        return Err(Stop(Reason::NotOpen));
+    }
     let snat = tables.snat().ok_or(Stop(Reason::NoSourcePort))?;
     let now = tables.now();
     let hash = snat.hash(bearer.owner.0);
-    let wanted = Course::opening(bearer.backend, bearer.says, idle(tables, bearer.pool), now);
     let number = vacant(tables, snat, hash, now).ok_or(Stop(Reason::NoSourcePort))?;
+    let says = says_of(core::hint::black_box(bearer.flags));
+    let wanted = Course::opening(bearer.backend, says, idle(tables, bearer.pool), now);
     // Another CPU may take the same one in this moment: then the sender repeats its packet.
     let is_taken = taken(tables, bearer.owner, number, wanted, now);
     if is_taken { Ok(number) } else { Err(Stop(Reason::NoSourcePort)) }
@@ -70,17 +107,17 @@ fn own<T: Tables>(tables: &T, snat: &Snat, hash: u64, owner: Owner) -> Option<u3
     None
 }
 
-impl Bearer {
-    /// Whether it may begin a flow.
-    #[inline(always)]
-    const fn begins(&self) -> bool {
-        self.says & (says::OPENS | says::DATAGRAM) != 0
-    }
+/// Whether a packet that says this may begin a flow.
+#[inline(always)]
+const fn begins(says: u32) -> bool {
+    says & (says::OPENS | says::DATAGRAM) != 0
+}
 
-    /// Whether it begins another flow than the one that its binding is of.
+impl Bearer {
+    /// Whether it begins another flow than the one that its binding is of, if it begins one.
     #[inline(always)]
-    const fn begins_anew(&self, course: Course, now: u32) -> bool {
-        let uses_again = self.says & says::OPENS != 0 && course.stage() != stage::OPEN;
+    const fn begins_anew(&self, says: u32, course: Course, now: u32) -> bool {
+        let uses_again = says & says::OPENS != 0 && course.stage() != stage::OPEN;
         course.is_over(now) || course.backend() != self.backend || uses_again
     }
 }
@@ -90,17 +127,19 @@ impl Bearer {
 pub(super) fn goes_on<T: Tables>(tables: &T, bearer: Bearer, number: u32) -> Result<u32, Stop> {
     let now = tables.now();
     let Binding { course, .. } = tables.binding(number).ok_or(Stop(Reason::NotOpen))?;
-    if bearer.begins() && bearer.begins_anew(course, now) {
-        let wanted = Course::opening(bearer.backend, bearer.says, idle(tables, bearer.pool), now);
+    let says = says_of(bearer.flags);
+    if begins(says) && bearer.begins_anew(says, course, now) {
+        let wanted = Course::opening(bearer.backend, says, idle(tables, bearer.pool), now);
         tables.claim(number, bearer.owner, Binding { owner: bearer.owner, course: wanted });
         return Ok(number);
     }
     if course.is_over(now) || course.backend() != bearer.backend {
         return Err(Stop(Reason::NotOpen));
     }
-    if bearer.says & says::QUOTED == 0 && course.changes(bearer.says, now) {
+    let says = says_of(core::hint::black_box(bearer.flags));
+    if says & says::QUOTED == 0 && course.changes(says, now) {
         let idle = idle(tables, bearer.pool);
-        tables.set_course(number, course.after_client(bearer.says, idle, now));
+        tables.set_course(number, course.after_client(says, idle, now));
     }
     Ok(number)
 }

@@ -217,13 +217,14 @@ impl<'a, F: Family, T: Tables> Choice<'a, F, T> {
         if is_over && looks {
             return None;
         }
-        let goes_on = if self.is(packet::OPENS) {
-            self.takes_new(flow.backend)
-        } else {
-            serves_established(self.tables, flow.backend)
-        };
         // As of those that live: where the listener goes to a pool with a longer idle timeout, it would come back.
-        if is_over || !goes_on {
+        let goes_on = !is_over
+            && if self.is(packet::OPENS) {
+                self.takes_new(flow.backend)
+            } else {
+                serves_established(self.tables, flow.backend)
+            };
+        if !goes_on {
             self.forget(Stage::Opening, flow);
             return None;
         }

@@ -5,7 +5,7 @@
 use network_types::eth::EtherType;
 
 use super::answer::refuse::refusal;
-use super::bind::{self, Bearer};
+use super::bind::{self, Bearer, Passenger};
 use super::control::{self, Quote};
 use super::reply::{self, Back, NotBack};
 use super::{
@@ -288,8 +288,8 @@ pub fn translate_error<F: Family, P: Packet, T: Tables>(
 
 /// The number of the binding of a packet's flow.
 #[inline(always)]
-pub fn bind<T: Tables>(tables: &T, bearer: Bearer) -> Result<u32, Stop> {
-    bind::number(tables, bearer)
+pub fn bind<T: Tables>(tables: &T, passenger: Passenger) -> Result<u32, Stop> {
+    bind::number(tables, passenger)
 }
 
 /// The number of the binding that a packet's flow has.

@@ -6,7 +6,7 @@ use aya_ebpf::bindings::xdp_md;
 use aya_ebpf::programs::XdpContext;
 use elb_common::binding::{Binding, Owner};
 use elb_common::path::Stop;
-use elb_common::path::bind::{self, Bearer};
+use elb_common::path::bind::{self, Bearer, Passenger};
 use elb_common::path::reply::{Back, NotBack};
 use elb_common::path::subprogram::{self, Place};
 use elb_ebpf::packet::XdpPacket;
@@ -17,21 +17,22 @@ use crate::handle::Maps;
 use crate::maps::BINDINGS_V4;
 
 #[inline(always)]
-pub(crate) fn bind(bearer: Bearer) -> Result<u32, Stop> {
-    let Bearer { owner, says, .. } = bearer;
-    subprogram::unpack_number(black_box(elb_bind(owner.0, ids(bearer), says)))
+pub(crate) fn bind(passenger: Passenger) -> Result<u32, Stop> {
+    let Passenger { owner, backend, pool, flags, hash } = passenger;
+    let ids = u32::from(backend) | u32::from(pool) << 16;
+    subprogram::unpack_number(black_box(elb_bind(owner.0, ids, flags, hash)))
 }
 
 #[inline(always)]
 pub(crate) fn open(bearer: Bearer) -> Result<u32, Stop> {
-    let Bearer { owner, says, .. } = bearer;
-    subprogram::unpack_number(black_box(elb_open(owner.0, ids(bearer), says)))
+    let Bearer { owner, flags, .. } = bearer;
+    subprogram::unpack_number(black_box(elb_open(owner.0, ids(bearer), flags)))
 }
 
 #[inline(always)]
 pub(crate) fn goes_on(bearer: Bearer, number: u32) -> Result<u32, Stop> {
-    let Bearer { owner, says, .. } = bearer;
-    subprogram::unpack_number(black_box(elb_goes_on(owner.0, ids(bearer), says, number)))
+    let Bearer { owner, flags, .. } = bearer;
+    subprogram::unpack_number(black_box(elb_goes_on(owner.0, ids(bearer), flags, number)))
 }
 
 /// Ids of backend and pool in one number.
@@ -42,8 +43,8 @@ fn ids(Bearer { backend, pool, .. }: Bearer) -> u32 {
 
 /// The packet that numbers say.
 #[inline(always)]
-fn bearer(owner: u64, ids: u32, says: u32) -> Bearer {
-    Bearer { owner: Owner(owner), backend: ids as u16, pool: (ids >> 16) as u16, says }
+fn bearer(owner: u64, ids: u32, flags: u32) -> Bearer {
+    Bearer { owner: Owner(owner), backend: ids as u16, pool: (ids >> 16) as u16, flags }
 }
 
 #[inline(always)]
@@ -76,27 +77,28 @@ pub(crate) fn reply_bound(
 /// leave out a context, which the verifier would miss.
 #[unsafe(no_mangle)]
 #[inline(never)]
-extern "C" fn elb_bind(owner: u64, ids: u32, says: u32) -> u64 {
+extern "C" fn elb_bind(owner: u64, ids: u32, flags: u32, hash: u32) -> u64 {
     let context = XdpContext::new(core::ptr::null_mut());
-    let number = subprogram::bind(&Maps::new(&context), bearer(owner, ids, says));
-    subprogram::pack_number(number)
+    let (backend, pool) = (ids as u16, (ids >> 16) as u16);
+    let passenger = Passenger { owner: Owner(owner), backend, pool, flags, hash };
+    subprogram::pack_number(subprogram::bind(&Maps::new(&context), passenger))
 }
 
 /// As `elb_bind`, of a flow that has the binding with this number.
 #[unsafe(no_mangle)]
 #[inline(never)]
-extern "C" fn elb_goes_on(owner: u64, ids: u32, says: u32, number: u32) -> u64 {
+extern "C" fn elb_goes_on(owner: u64, ids: u32, flags: u32, number: u32) -> u64 {
     let context = XdpContext::new(core::ptr::null_mut());
-    let bearer = bearer(owner, ids, says);
+    let bearer = bearer(owner, ids, flags);
     subprogram::pack_number(subprogram::goes_on(&Maps::new(&context), bearer, number))
 }
 
 /// As `elb_bind`, of a flow that opens.
 #[unsafe(no_mangle)]
 #[inline(never)]
-extern "C" fn elb_open(owner: u64, ids: u32, says: u32) -> u64 {
+extern "C" fn elb_open(owner: u64, ids: u32, flags: u32) -> u64 {
     let context = XdpContext::new(core::ptr::null_mut());
-    let number = subprogram::open(&Maps::new(&context), bearer(owner, ids, says));
+    let number = subprogram::open(&Maps::new(&context), bearer(owner, ids, flags));
     subprogram::pack_number(number)
 }
 

@@ -7,7 +7,7 @@ use elb_common::exception::Exception;
 use elb_common::flow::{FlowKeyV4, FlowKeyV6};
 use elb_common::limits::EXCEPTION_LIFETIME;
 use elb_common::listener::{ListenerEndpoint, ListenerKeyV4, ListenerKeyV6};
-use elb_common::path::bind::Bearer;
+use elb_common::path::bind::{Bearer, Passenger};
 use elb_common::path::reply::{Back, NotBack};
 use elb_common::path::subprogram::Place;
 use elb_common::path::{Family, Ip, Link, Packet, Stop, Tables, Translations};
@@ -142,8 +142,8 @@ impl Translations for Maps<'_> {
     }
 
     #[inline(always)]
-    fn bind(&self, bearer: Bearer) -> Result<u32, Stop> {
-        subprogram::bind(bearer)
+    fn bind(&self, passenger: Passenger) -> Result<u32, Stop> {
+        subprogram::bind(passenger)
     }
 
     #[inline(always)]

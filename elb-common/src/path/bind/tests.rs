@@ -19,7 +19,12 @@ fn memory() -> Memory {
 
 fn bearer(client: u32, says: u32) -> Bearer {
     let owner = Owner::new(Be32::from_raw(client | 1), Be16::new(client as u16), 9);
-    Bearer { owner, backend: 2, pool: 1, says }
+    let bit = |bit: u32, flags: u32| if says & bit == 0 { 0 } else { flags };
+    let flags = bit(says::OPENS, 0x02)
+        | bit(says::CLOSES, 0x01)
+        | bit(says::RESETS, 0x04)
+        | bit(says::QUOTED, 1 << 9);
+    Bearer { owner, backend: 2, pool: 1, flags: if flags == 0 { 0x10 } else { flags } }
 }
 
 /// Xorshift (Marsaglia, 2003).
@@ -42,7 +47,7 @@ fn a_table_that_is_full_by_seven_tenths_refuses_nobody() {
     let room = BUCKETS * WAYS - FIRST_PORT;
     let mut random = 0x2545_f491_4f6c_dd1d;
     let open = |memory: &Memory, client: u32| {
-        let number = number(memory, bearer(client, says::OPENS)).unwrap();
+        let number = bound(memory, bearer(client, says::OPENS)).unwrap();
         assert_eq!(number_of(memory, client), Ok(number));
         number
     };
@@ -57,7 +62,7 @@ fn a_table_that_is_full_by_seven_tenths_refuses_nobody() {
 
 /// A segment of the flow that goes on: its number.
 fn number_of(memory: &Memory, client: u32) -> Result<u32, Stop> {
-    number(memory, bearer(client, 0))
+    bound(memory, bearer(client, 0))
 }
 
 /// First packets that are forged take the places of each other, and none of a connection.
@@ -67,14 +72,14 @@ fn forged_first_packets_push_out_no_connection() {
     let room = BUCKETS * WAYS - FIRST_PORT;
     let established: Vec<u32> = (0..room / 2).map(|n| n * 2).collect();
     for client in &established {
-        number(&memory, bearer(*client, says::OPENS)).unwrap();
+        bound(&memory, bearer(*client, says::OPENS)).unwrap();
         number_of(&memory, *client).unwrap();
     }
     for forged in 0..claims() {
         // Sixteen seconds' worth.
         memory.now = 10_000 + forged / (claims() / 16);
         // Refused, or let in: neither matters here.
-        let _ = number(&memory, bearer(0x4000_0000 + forged * 2, says::OPENS));
+        let _ = bound(&memory, bearer(0x4000_0000 + forged * 2, says::OPENS));
     }
     for client in &established {
         assert!(number_of(&memory, *client).is_ok(), "{client} was pushed out");
@@ -85,11 +90,11 @@ fn forged_first_packets_push_out_no_connection() {
 fn what_opens_nothing_gets_no_port() {
     let memory = memory();
     for says in [0, says::CLOSES, says::CLOSES | says::RESETS, says::QUOTED] {
-        assert_eq!(number(&memory, bearer(5, says)), Err(Stop(Reason::NotOpen)));
+        assert_eq!(bound(&memory, bearer(5, says)), Err(Stop(Reason::NotOpen)));
     }
     assert!(memory.written.borrow().bindings.is_empty());
     let nobody = Bearer { owner: Owner::BUSY, ..bearer(5, says::OPENS) };
-    assert_eq!(number(&memory, nobody), Err(Stop(Reason::NoSourcePort)));
+    assert_eq!(bound(&memory, nobody), Err(Stop(Reason::NoSourcePort)));
     let none = Memory { snat: None, ..memory };
-    assert_eq!(number(&none, bearer(5, says::OPENS)), Err(Stop(Reason::NoSourcePort)));
+    assert_eq!(bound(&none, bearer(5, says::OPENS)), Err(Stop(Reason::NoSourcePort)));
 }

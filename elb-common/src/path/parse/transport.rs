@@ -5,6 +5,7 @@ use network_types::ip::IpProto;
 use super::super::wire::{Tcp, Udp};
 use super::super::{Packet, Stop};
 use super::Ip;
+use crate::addr::Be16;
 use crate::flow::Ports;
 use crate::reason::Reason;
 
@@ -31,6 +32,19 @@ impl Transport {
     #[inline(always)]
     pub(in super::super) const fn quoted(ports: Ports) -> Self {
         Self { ports, flags: QUOTED }
+    }
+
+    /// Flags of TCP, and what else is known of the packet: one number.
+    #[inline(always)]
+    pub(in super::super) const fn flags(&self) -> u32 {
+        self.flags
+    }
+
+    /// What such a number says, without ports.
+    #[inline(always)]
+    pub(in super::super) const fn of_flags(flags: u32) -> Self {
+        let none = Be16::new(0);
+        Self { ports: Ports { source: none, destination: none }, flags }
     }
 
     /// Whether the packet opens a TCP connection: SYN without ACK. A segment that says to open and to

@@ -1,6 +1,6 @@
 //! What the packet path asks where packets are translated.
 
-use super::super::bind::{self, Bearer};
+use super::super::bind::{self, Bearer, Passenger};
 use super::super::reply::{Back, NotBack};
 use super::super::subprogram::{self, Place};
 use super::super::{Family, Ip, Link, Packet, Stop};
@@ -68,11 +68,11 @@ pub trait Translations: Sized {
         bind::vacancy(at, now)
     }
     /// The number of the binding of a packet's flow, see [`subprogram::bind`].
-    fn bind(&self, bearer: Bearer) -> Result<u32, Stop>
+    fn bind(&self, passenger: Passenger) -> Result<u32, Stop>
     where
         Self: Tables,
     {
-        subprogram::bind(self, bearer)
+        subprogram::bind(self, passenger)
     }
     /// The number of the binding that a packet's flow has, see [`subprogram::goes_on`].
     fn goes_on(&self, bearer: Bearer, number: u32) -> Result<u32, Stop>

@@ -3,7 +3,7 @@
 use crate::addr::{Be32, Be128, Mac};
 use crate::admission::{GroupKeyV4, GroupKeyV6};
 use crate::backend::Backend;
-use crate::binding::{Binding, Course, Owner};
+use crate::binding::{Binding, Course};
 use crate::client::{Client, ClientKey};
 use crate::client_hop::ClientHop;
 use crate::exception::Exception;
@@ -69,8 +69,6 @@ pub enum Asked<'t> {
     ExceptV6(FlowKeyV6, Exception),
     IsExcepted(u16, bool),
     Snat(Option<&'t Snat>),
-    /// The binding of the flow, by its owner, and its number.
-    Bind(Owner, Result<u32, Reason>),
     Binding(u32, Option<Binding>),
     SetCourse(u32, Course),
     Claim(u32, Binding, bool),

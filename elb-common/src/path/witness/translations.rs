@@ -1,6 +1,6 @@
 //! The same of translation.
 
-use super::super::bind::Bearer;
+use super::super::bind::{Bearer, Passenger};
 use super::super::reply::{Back, NotBack};
 use super::super::subprogram::{self, Place};
 use super::super::{Family, Ip, Link, Packet, Stop, Tables, Translations};
@@ -97,11 +97,8 @@ impl<'t, T: Tables, N: Note<'t>> Translations for Witness<'t, '_, T, N> {
         self.tables.vacancy(bucket, now)
     }
     #[inline(always)]
-    fn bind(&self, bearer: Bearer) -> Result<u32, Stop> {
-        let found =
-            if N::SUBPROGRAMS { subprogram::bind(self, bearer) } else { self.tables.bind(bearer) };
-        self.note.note(Asked::Bind(bearer.owner, found.map_err(|Stop(reason)| reason)));
-        found
+    fn bind(&self, passenger: Passenger) -> Result<u32, Stop> {
+        if N::SUBPROGRAMS { subprogram::bind(self, passenger) } else { self.tables.bind(passenger) }
     }
     #[inline(always)]
     fn goes_on(&self, bearer: Bearer, number: u32) -> Result<u32, Stop> {
