@@ -16,7 +16,7 @@ pub struct Bearer {
     pub backend: u16,
     /// Id of the backend's pool.
     pub pool: u16,
-    /// What its header says, see [`Transport::flags`]. What that says of the flow is found out late: the verifier would walk
+    /// What its header says, see `Transport::flags`. What that says of the flow is found out late: the verifier would walk
     /// what follows once for each answer.
     pub flags: u32,
 }
@@ -30,7 +30,7 @@ pub struct Passenger {
     pub backend: u16,
     /// Id of the backend's pool.
     pub pool: u16,
-    /// What its header says, see [`Transport::flags`], and [`UNBOUND`].
+    /// What its header says, see `Transport::flags`, and [`UNBOUND`].
     pub flags: u32,
     /// The hash of its flow, which stays where it has no binding.
     pub hash: u32,
