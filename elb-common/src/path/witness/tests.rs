@@ -186,6 +186,7 @@ fn what_is_not_forwarded_ends_with_its_reason() {
         asked,
         [
             Asked::MayBeVipV4(address(2), false),
+            Asked::Snat(None),
             Asked::MayBeMemberV4(address(1), false),
             Asked::MayBeMemberV4(address(2), false),
             Asked::CountReason(Reason::NotVip)
