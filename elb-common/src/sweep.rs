@@ -69,7 +69,8 @@ pub struct ListenerCensus {
     pub strays: [u32; 2],
     /// Those that count as open connections.
     pub open: u32,
-    /// Records of pools that it served before.
+    /// Records that its packets may look for only as long as it is one that moved: those of pools that it served before,
+    /// and those that were cut, since they may be on settled slots.
     pub moved: u32,
     /// Records in `FLOWS_V4` and in `FLOWS_V6` that are over.
     pub over: [u32; 2],
@@ -129,7 +130,7 @@ pub fn visit<F: Family>(
     let open = u32::from(is_live && flow.is_counted());
     let stray = u32::from(flow.is_stray());
     let [v4, v6] = [F::TABLE == 0, F::TABLE == 1].map(|is| u32::from(is && is_live));
-    let Some(pool) = lives else {
+    if lives.is_none() {
         swept.count_backend(flow.backend, |census| census.ended += open);
         swept.count_listener(flow.listener, |census| {
             census.over[0] += v4;
@@ -139,7 +140,7 @@ pub fn visit<F: Family>(
             census.ended += open;
         });
         return Fate::Over;
-    };
+    }
     let is_moved = flow.pool != listener.pool;
     // What was cut needs its backend no more.
     let is_served = u32::from(!flow.is_cut());
@@ -153,9 +154,10 @@ pub fn visit<F: Family>(
         census.strays[0] += v4 * stray;
         census.strays[1] += v6 * stray;
         census.open += open;
-        census.moved += u32::from(is_moved);
+        census.moved += u32::from(is_moved || flow.is_cut());
     });
-    if !is_moved {
+    // Its own pool's, also while the listener serves another: it may come back.
+    if let Some(pool) = swept.pool(flow.pool) {
         need::<F>(swept, sweep, key, flow, &pool.ring);
     }
     Fate::Lives

@@ -2,11 +2,14 @@
 
 use core::mem::{align_of, size_of};
 
+use std::{vec, vec::Vec};
+
 use super::*;
 use crate::addr::Be16;
+use crate::backend::{Backend, backend_flags};
 use crate::flow::{FlowKeyV4, Ports, flow_flags};
 use crate::listener::listener_pool_flags as flags;
-use crate::path::V4;
+use crate::path::{Memory, Tables as _, V4};
 
 const SWEEP: Sweep = Sweep { now: 1000, closed_for: 10, table: 0, reserved: 0 };
 
@@ -45,6 +48,51 @@ fn connections_stay_half_open_for_a_minute_and_datagrams_are_expected_for_longer
     assert_eq!(fate_of(Stage::Opening, 6, Flow { seen: 940, ..flow }, 0), Fate::Lives);
     assert_eq!(fate_of(Stage::Opening, 17, flow, 0), Fate::Lives);
     assert_eq!(fate_of(Stage::Live, 6, flow, 0), Fate::Lives);
+}
+
+/// Its listener may serve that pool again, and then go by the slot alone.
+#[test]
+fn a_slot_needs_records_of_a_listener_that_serves_another_pool_meanwhile() {
+    let backend = Backend { flags: backend_flags::ESTABLISHED, ..Backend::default() };
+    let needed = |slot: Slot, pool: u16| {
+        let mut memory = Memory::with_room(8, 1000);
+        memory.slots.extend([Slot::default(), Slot::new(3, 0), slot]);
+        for (id, base) in [(5, 1), (6, 2)] {
+            let ring = Ring { base, size: 1, ..Ring::default() };
+            memory.pools.insert(id, Pool { idle_timeout: 300, ring, ..Pool::default() });
+        }
+        memory.backends.extend([(3, backend), (4, backend)]);
+        let listener = ListenerPool { pool, flags: flags::EXISTS | flags::MOVED };
+        memory.listener_pools.insert(1, listener);
+        let flow = Flow { backend: 3, pool: 6, listener: 1, seen: 1000, ..Flow::default() };
+        memory.record_v4(Stage::Live, &key(6), flow);
+        memory.sweep(10);
+        memory.written.borrow().seen.keys().copied().collect::<Vec<u32>>()
+    };
+    assert_eq!([5, 6].map(|pool| needed(Slot::excepting(4), pool)), [[2], [2]]);
+    let nothing: [Vec<u32>; 2] = [vec![], vec![]];
+    assert_eq!([Slot::excepting(3), Slot::new(4, 0)].map(|slot| needed(slot, 5)), nothing);
+}
+
+#[test]
+fn a_listener_asks_for_all_records_while_one_is_of_another_pool_or_cut() {
+    let moved = |pool: u16, cut: u16| {
+        let mut memory = Memory::with_room(8, 1000);
+        for id in [5, 6] {
+            memory.pools.insert(id, Pool { idle_timeout: 300, ..Pool::default() });
+        }
+        let backend = Backend { flags: backend_flags::ESTABLISHED, ..Backend::default() };
+        memory.backends.insert(3, backend);
+        memory
+            .listener_pools
+            .insert(1, ListenerPool { pool: 5, flags: flags::EXISTS | flags::MOVED });
+        let flow = Flow { backend: 3, pool, listener: 1, flags: cut, seen: 1000, since: 1000 };
+        memory.record_v4(Stage::Live, &key(6), flow);
+        memory.sweep(10);
+        memory.written.borrow().listener_census[&1].moved
+    };
+    let cut = flow_flags::CLOSED | flow_flags::CUT;
+    assert_eq!([moved(5, 0), moved(6, 0), moved(5, cut), moved(6, cut)], [0, 1, 1, 1]);
 }
 
 #[test]

@@ -82,6 +82,15 @@ fn go_on(what: &str, held: &[HeldConnections]) -> Result<()> {
     Ok(())
 }
 
+/// Longer, in seconds, than any flow without a record could be protected, which these are not.
+fn go_on_for(seconds: u32, what: &str, held: &[HeldConnections]) -> Result<()> {
+    let begun = Instant::now();
+    while begun.elapsed() < Duration::from_secs(seconds.into()) {
+        go_on(what, held)?;
+    }
+    Ok(())
+}
+
 fn end(held: Vec<HeldConnections>) -> Result<()> {
     for held in held {
         let report = held.stop()?;
@@ -113,11 +122,7 @@ fn connections_stay(algorithm: Option<&str>) -> Result<()> {
     scene.switch(BLUE)?;
     held.push(scene.open_on(&[0, 1])?);
     go_on("after the other pool was removed by the same reload", &held)?;
-    // Longer than any flow without a record could be protected, which these are not.
-    let begun = Instant::now();
-    while begun.elapsed() < Duration::from_secs(2 * u64::from(SHORT) + 2) {
-        go_on("until all is settled", &held)?;
-    }
+    go_on_for(2 * SHORT + 2, "until all is settled", &held)?;
     end(held)?;
     let drops = status::drops(&scene.agent.status()?);
     assert_eq!(drops, Vec::<String>::new());
@@ -136,6 +141,24 @@ fn connections_outlive_a_change_of_pool() -> Result<()> {
 #[test]
 fn connections_outlive_a_change_of_pool_that_takes_turns() -> Result<()> {
     connections_stay(Some("ROUND_ROBIN"))
+}
+
+/// All that shows where connections with a drained member are is their records: its slots keep asking for them while
+/// the listener serves another pool, for as long as it likes.
+#[test]
+fn connections_with_a_drained_member_outlive_a_way_out_and_back() -> Result<()> {
+    let mut scene = blue_and_green(Protocol::Tcp, None)?;
+    let held = [scene.open_on(&[0, 1])?];
+    let drained = scene.lab.member_addr(0, Family::V4).to_string();
+    scene.agent.run(&["drain", &drained, "--pool", BLUE])?;
+    go_on_for(2 * SHORT + 2, "while the member is drained", &held)?;
+    scene.switch(GREEN)?;
+    go_on_for(2 * SHORT + 2, "while the listener serves another pool", &held)?;
+    scene.switch(BLUE)?;
+    go_on_for(2 * SHORT + 2, "until nothing shows that the listener was moved", &held)?;
+    end(held.into())?;
+    assert_eq!(status::drops(&scene.agent.status()?), Vec::<String>::new());
+    Ok(())
 }
 
 /// Datagrams have no end: those that go on follow.

@@ -12,7 +12,7 @@ use crate::model::{Model, ResourceId};
 pub trait SweepFindings {
     /// Records that name a backend.
     fn flows(&self, backend: u16) -> u32;
-    /// Records of a listener for pools that it served before.
+    /// Records of a listener that only one finds that moved, see [`elb_common::sweep::ListenerCensus::moved`].
     fn moved(&self, listener: u16) -> u32;
 }
 
