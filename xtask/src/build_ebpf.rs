@@ -1,6 +1,7 @@
 //! `build-ebpf`: builds the BPF programs and puts them where `elb` embeds them from.
 
 mod object_file;
+mod stack;
 
 use std::ffi::OsString;
 use std::fs;
@@ -45,10 +46,12 @@ pub(crate) fn build(
 /// A finished object: what it is called, and its content.
 type Object = (OsString, Vec<u8>);
 
-/// Takes away what nothing loads: nine tenths of an object, which every binary would carry.
+/// Takes away what nothing loads: nine tenths of an object, which every binary would carry. What is left must fit into
+/// the BPF stack of every kernel.
 fn finish(object: &Path) -> Result<Object> {
     let name = object.file_name().context("cargo named an executable without a name")?;
     let content = object_file::without_dwarf(&fs::read(object)?);
+    let content = content.and_then(|content| stack::check(&content).map(|()| content));
     Ok((name.to_owned(), content.with_context(|| object.display().to_string())?))
 }
 
