@@ -169,7 +169,10 @@ impl Course {
     #[inline(always)]
     pub const fn changes(self, says: u32, now: u32) -> bool {
         const ENDS: u32 = says::CLOSES | says::RESETS;
-        let is_sure = matches!(self.stage(), stage::OPEN..=stage::CLOSED);
+        const BEGINS: u32 = says::OPENS | says::DATAGRAM;
+        let is_opening = self.stage() == stage::OPENING;
+        let is_sure =
+            matches!(self.stage(), stage::OPEN..=stage::CLOSED) || is_opening && says & BEGINS != 0;
         self.age(now) != 0 || says & ENDS != 0 || !is_sure
     }
 

@@ -193,7 +193,7 @@ pub mod listener_flags {
     pub const CUT: u16 = 1 << 9;
     /// Members may have only so many connections. Needs [`TRACKED`].
     pub const MEMBER_LIMITS: u16 = 1 << 10;
-    /// Its pool's members see source addresses of ours: each flow has a [binding](crate::binding).
+    /// Members that its flows go to may see source addresses of ours: such a flow has a [binding](crate::binding).
     pub const BINDS: u16 = 1 << 11;
 }
 

@@ -77,6 +77,9 @@ fn a_repeated_opening_opens_nothing() {
     let datagrams = Course::opening(7, says::DATAGRAM, IDLE, NOW);
     let more = datagrams.after_client(says::DATAGRAM, IDLE, NOW);
     assert_eq!((more.stage(), more.lifetime()), (stage::OPENING, IDLE));
+    // Of datagrams that are never answered, one a second is written.
+    assert!(!more.changes(says::DATAGRAM, NOW) && more.changes(says::DATAGRAM, NOW + 1));
+    assert!(tcp().changes(0, NOW) && !tcp().changes(says::OPENS, NOW));
     assert_eq!(more.after_member(says::DATAGRAM, NOW).stage(), stage::OPEN);
 }
 

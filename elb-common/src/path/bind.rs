@@ -2,6 +2,7 @@
 //! [binding], which is found among a few candidates, or claimed by the packet that opens it.
 
 use super::{Stop, Tables, Transport};
+use crate::backend::mode;
 use crate::binding::{self, Binding, Course, Owner, Vacancies, says, stage};
 use crate::listener::listener_flags;
 use crate::reason::Reason;
@@ -57,11 +58,13 @@ const fn says_of(flags: u32) -> u32 {
     opens | resets | closes
 }
 
-/// The number of the binding of a packet's flow, see [`Snat::number`]; its hash, where flows have none.
+/// The number of the binding of a packet's flow, see [`Snat::number`]; its hash, where it has none: the flow may be older than
+/// its listener's move to a pool whose members see source addresses, or the listener may have left such a pool.
 #[inline(always)]
 pub(super) fn number<T: Tables>(tables: &T, passenger: Passenger) -> Result<u32, Stop> {
     let Passenger { owner, backend, pool, flags, hash } = passenger;
-    if flags & UNBOUND != 0 {
+    let hides_client = |id| tables.backend(id).is_some_and(|one| one.mode == mode::FULLNAT);
+    if flags & UNBOUND != 0 || !hides_client(backend) {
         return Ok(hash);
     }
     bound(tables, Bearer { owner, backend, pool, flags })

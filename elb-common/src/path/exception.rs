@@ -7,7 +7,7 @@ use crate::addr::Be128;
 use crate::exception::{Exception, exception_flags};
 use crate::flow::Ports;
 use crate::reason::Reason;
-use crate::reply::Reply;
+use crate::reply::{Reply, reply_flags};
 
 /// What comes from the side of a client, and passes: numbers, since they may be a subprogram's argument.
 pub mod passes {
@@ -32,7 +32,8 @@ pub(super) fn passes<F: Family, P: Packet, T: Tables>(
     } else {
         (ip.source, ip.destination, Ports { source, destination })
     };
-    let reply = F::reply(tables, member, ports.destination, ip.protocol)?;
+    let reply = F::reply(tables, member, ports.destination, ip.protocol)
+        .filter(|reply| reply.flags & reply_flags::PROBES == 0)?;
     let (backend, now) = (reply.backend, tables.now());
     let key = F::member_key(client, member, ports, ip.protocol);
     let (flags, opens) = flags(packet, ip)?;

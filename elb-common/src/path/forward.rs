@@ -11,6 +11,9 @@ use super::{Family, Ip, Link, Outcome, Packet, Stop, Tables};
 use crate::backend::{Backend, mode};
 use crate::reason::Reason;
 
+/// In the place of the number of a source address and port: the packet keeps its sender.
+pub(super) const NO_NUMBER: u32 = 0;
+
 /// In the place of an interface: the kernel's network stack gets the frame.
 pub(super) const KERNEL: u32 = 0;
 
@@ -49,14 +52,16 @@ pub(super) fn packet<F: Family, P: Packet, T: Tables>(
     let tunnel = Tunnel { backend, length: ip.length as u16, hash };
     match backend.mode {
         mode::L2 => l2::rewrite::<F, P>(packet, link, backend)?,
+        mode::FULLNAT if F::BINDS && (T::IS_APART || hash != NO_NUMBER) => {
+            tables.translate_both::<F, P>(packet, link, ip, (id, hash))?;
+        }
         mode::NAT if T::IS_APART => tables.translate::<F, P>(packet, link, ip, id)?,
         // What a later fragment of IPv6 calls its protocol says nothing.
         mode::NAT if ip.protocol == F::ICMP && !ip.is_later_fragment() => {
             tables.translate_error::<F, P>(packet, id)?;
         }
-        mode::NAT => nat::rewrite::<F, P>(packet, link, ip, backend)?,
-        mode::FULLNAT if F::BINDS => {
-            tables.translate_both::<F, P>(packet, link, ip, (id, hash))?;
+        mode::NAT | mode::FULLNAT if !T::IS_APART => {
+            nat::rewrite::<F, P>(packet, link, ip, backend)?;
         }
         mode::IPIP_V4 => outer::prepend_v4::<F, P, _>(packet, link, &tunnel, ipip::in_v4::<F>)?,
         mode::IPIP_V6 => outer::prepend_v6::<F, P, _>(packet, link, &tunnel, ipip::in_v6::<F>)?,

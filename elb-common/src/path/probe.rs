@@ -7,7 +7,7 @@
 
 use network_types::eth::EtherType;
 
-use super::forward::fullnat::NO_NUMBER;
+use super::forward::NO_NUMBER;
 use super::wire::Icmp;
 use super::{Family, Ip, Link, Outcome, Packet, Stop, Tables, V4, V6, forward, parse};
 use crate::addr::Be16;
@@ -58,6 +58,9 @@ fn ip<F: Family, P: Packet, T: Tables>(
     let backend = tables.backend(id).ok_or(Stop(Reason::UnknownBackend))?;
     // It is answered at this host's own address.
     let is_own = backend.mode == mode::FULLNAT;
+    if is_own && !parse::is_transport(ip.protocol) {
+        return Err(Stop(Reason::OtherProtocol));
+    }
     let hash = if is_own { NO_NUMBER } else { F::hash(&key, algorithm::FIVE_TUPLE) };
     forward::packet::<F, P, T>(packet, tables, link, &ip, (id, backend), hash)?;
     Ok(forward::outcome(packet, backend.ifindex))

@@ -46,7 +46,6 @@ pub(super) fn no_vip<F: Family, P: Packet, T: Tables>(
     ip: &Ip<F::Addr>,
     says: u32,
 ) -> Result<Back, NotBack> {
-    let is_quoted = says & says::QUOTED != 0;
     // Of an error, these are no ports: what it quotes has them.
     let ports: Ports = *packet.view(ip.payload).ok_or(Stop(Reason::Truncated))?;
     if let Some(number) = F::source_number(tables, ip.destination, ports.destination) {
@@ -55,7 +54,7 @@ pub(super) fn no_vip<F: Family, P: Packet, T: Tables>(
         }
         return tables.reply_bound::<F, P>(packet, link, ip, number);
     }
-    if is_quoted {
+    if says & says::QUOTED != 0 {
         return tables.reply_error::<F, P>(packet);
     }
     let from_member = F::may_be_member(tables, ip.source);
@@ -175,38 +174,32 @@ pub(super) fn packet<F: Family, P: Packet, T: Tables>(
     if !is_from_member(packet, link, reply) {
         return Err(Stop::because(Reason::ReplyUnknown).into());
     }
-    if reply.flags & reply_flags::PROBES != 0 {
-        return probed::<F, P, T>(packet, tables, link, ip, reply);
+    let hop = hop::<F, T>(tables, ip.destination);
+    let is_here = hop.is_some_and(ClientHop::is_local);
+    if is_here && !tables.answers_probe::<F, P>(packet, link, ip) {
+        return Err(Stop(Reason::NotVip).into());
+    }
+    // Answers to clients go to source addresses of ours.
+    if F::BINDS && !is_here && reply.flags & reply_flags::PROBES != 0 {
+        return Err(Stop(Reason::NotVip).into());
     }
     let is_over = reply.flags & reply_flags::ENDED != 0;
     const ASKED: u16 = reply_flags::SHARED | reply_flags::ENDED;
+    let no_way = || Stop::because(Reason::NoRoute);
     if reply.flags & ASKED != 0 || tables.is_excepted(reply.backend) {
         match exception::<F, P, T>(packet, tables, ip) {
             Some(exception) if exception.is_alone() => return Err(Stop(Reason::NotVip).into()),
             _ if is_over => return Err(over(ip)),
             Some(exception) => {
-                let member = Member { address: ip.source, port };
-                return back::<F, P, T>(packet, tables, link, ip, &known::<F>(&exception, member));
+                let known = known::<F>(&exception, Member { address: ip.source, port });
+                let hop = hop.ok_or_else(no_way)?;
+                return back::<F, P, T>(packet, tables, link, ip, hop, &known);
             }
             None => {}
         }
     }
-    back::<F, P, T>(packet, tables, link, ip, &Known::of(reply))
-}
-
-/// An answer of a member whose answers to clients go to source addresses of ours: it is translated if it answers a probe.
-#[inline(always)]
-fn probed<F: Family, P: Packet, T: Tables>(
-    packet: &mut P,
-    tables: &T,
-    link: &Link,
-    ip: &Ip<F::Addr>,
-    reply: &Reply,
-) -> Result<Back, NotBack> {
-    if way::<F, T>(tables, ip.destination).is_ok_and(ClientHop::is_local) {
-        return back::<F, P, T>(packet, tables, link, ip, &Known::of(reply));
-    }
-    Err(Stop(Reason::NotVip).into())
+    let hop = hop.ok_or_else(no_way)?;
+    back::<F, P, T>(packet, tables, link, ip, hop, &Known::of(reply))
 }
 
 /// What becomes of an answer on a connection that is over: its sender learns so where it is TCP.
@@ -288,12 +281,9 @@ fn back<F: Family, P: Packet, T: Tables>(
     tables: &T,
     link: &Link,
     ip: &Ip<F::Addr>,
+    hop: &ClientHop,
     known: &Known<'_>,
 ) -> Result<Back, NotBack> {
-    let hop = way::<F, T>(tables, ip.destination)?;
-    if hop.is_local() && !tables.answers_probe::<F, P>(packet, link, ip) {
-        return Err(Stop::because(Reason::NotVip).into());
-    }
     address(packet, ip, hop)?;
     F::readdress::<{ end::SOURCE }, P>(packet, link.end, &known.address)?;
     if !ip.is_later_fragment() {
@@ -353,8 +343,12 @@ pub(super) fn error<F: Family, P: Packet, T: Tables>(
 /// The way to a client.
 #[inline(always)]
 fn way<F: Family, T: Tables>(tables: &T, client: F::Addr) -> Result<&ClientHop, NotBack> {
-    let hop = F::client_hop(tables, client).filter(|hop| hop.kind != hop_kind::NONE);
-    hop.ok_or_else(|| Stop::because(Reason::NoRoute).into())
+    hop::<F, T>(tables, client).ok_or_else(|| Stop::because(Reason::NoRoute).into())
+}
+
+#[inline(always)]
+fn hop<F: Family, T: Tables>(tables: &T, client: F::Addr) -> Option<&ClientHop> {
+    F::client_hop(tables, client).filter(|hop| hop.kind != hop_kind::NONE)
 }
 
 /// Addresses the frame to the next hop, if that is known, and the packet fits.

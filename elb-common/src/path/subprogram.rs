@@ -335,10 +335,9 @@ pub fn translate_both<P: Packet, T: Tables>(
 ) -> Result<(), Stop> {
     let (link, mut ip) = place.headers::<V4, P>(packet)?;
     let backend = tables.backend(backend).ok_or(Stop(Reason::UnknownBackend))?;
-    if number == forward::fullnat::NO_NUMBER {
-        return forward::fullnat::rewrite(packet, &link, &ip, backend, None);
-    }
-    let snat = tables.snat().ok_or(Stop(Reason::NoSourcePort))?;
+    // While records are replaced, a listener's may be older than its backend's: then this is the hash of a flow.
+    let snat = tables.snat().filter(|snat| snat.holds(snat.address(number)));
+    let snat = snat.ok_or(Stop(Reason::NoSourcePort))?;
     let source = (snat.address(number), snat::port(number));
     if is_error::<V4, P>(packet, &link, &ip)? {
         ip.protocol = V4::ICMP;
@@ -348,7 +347,7 @@ pub fn translate_both<P: Packet, T: Tables>(
         }
         return forward::fullnat::error(packet, &link, &ip, backend, source);
     }
-    forward::fullnat::rewrite(packet, &link, &ip, backend, Some(source))
+    forward::fullnat::rewrite(packet, &link, &ip, backend, source)
 }
 
 /// The answer of a member to the source address and port with this number is translated back.

@@ -32,7 +32,8 @@ pub(crate) fn no_vip<F: Family>(
     Place { offsets, payload }: Place,
     says: u32,
 ) -> Result<Back, NotBack> {
-    subprogram::unpack_back(black_box(call_no_vip::<F>(context, offsets, payload, says)))
+    let payload = payload | says << SAYS;
+    subprogram::unpack_back(black_box(call_no_vip::<F>(context, offsets, payload)))
 }
 
 #[inline(always)]
@@ -92,13 +93,17 @@ const fn ids_in(word: u32) -> (u16, u16) {
     (word as u16, (word >> 16) as u16)
 }
 
+/// Where, in the number of its payload, what a packet says of its flow begins: of two numbers, both would be kept on a
+/// stack that has no room.
+const SAYS: u32 = 16;
+
 per_version! {
     /// The interface that a member's answer leaves by, or a reason, in a word.
     call_reply: elb_reply_v4, elb_reply_v6 = reply_of(offsets, payload, endpoint) -> u64;
     /// The interface that an error about a member's packet leaves by, or a reason, in a word.
     call_reply_error: elb_reply_error_v4, elb_reply_error_v6 = reply_error_of() -> u64;
     /// What becomes of a packet for no virtual address, in a word.
-    call_no_vip: elb_no_vip_v4, elb_no_vip_v6 = no_vip_of(offsets, payload, says) -> u64;
+    call_no_vip: elb_no_vip_v4, elb_no_vip_v6 = no_vip_of(offsets, payload) -> u64;
     /// Notes a packet that passes from or to a member's endpoint.
     call_passes: elb_passes_v4, elb_passes_v6 = passes_of(offsets, payload, how) -> u32;
     /// A reason, or [`NONE`]: the listener is noted. Backend and listener are in one number.
@@ -133,10 +138,10 @@ fn reply_error_of<F: Family>(context: *mut xdp_md) -> u64 {
 }
 
 #[inline(always)]
-fn no_vip_of<F: Family>(context: *mut xdp_md, offsets: u32, payload: u32, says: u32) -> u64 {
+fn no_vip_of<F: Family>(context: *mut xdp_md, offsets: u32, payload: u32) -> u64 {
     let context = XdpContext::new(context);
     let (mut packet, maps) = (XdpPacket::new(&context), Maps::new(&context));
-    let place = Place { offsets, payload };
+    let (place, says) = (Place { offsets, payload: payload & 0xffff }, payload >> SAYS);
     subprogram::pack_back(subprogram::no_vip::<F, _, _>(&mut packet, &maps, place, says))
 }
 

@@ -274,13 +274,15 @@ impl Reconciler {
             } else {
                 record.flags |= listener_flags::DISABLED;
             }
+            if self.endpoint(lb, listener, desired) {
+                record.flags |= listener_flags::BINDS;
+            }
             for vip in &vips {
                 let own = if seen.is_own(vip.0) { listener_flags::OWN } else { 0 };
                 let record = Record { flags: record.flags | own, ..record };
                 ranges::listen(*vip, listener, record, &mut desired.image);
                 self.replies(vip.0, listener, seen, desired);
             }
-            self.endpoint(lb, listener, desired);
         }
         for (address, number) in vips {
             let own = if seen.is_own(address) { vip_flags::OWN } else { 0 };

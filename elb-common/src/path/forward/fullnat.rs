@@ -8,27 +8,22 @@ use crate::backend::Backend;
 use crate::flow::Ports;
 use crate::reason::Reason;
 
-/// In the place of the number of a source address and port: the packet keeps its own.
-pub(in super::super) const NO_NUMBER: u32 = 0;
-
-/// Addresses the packet to the backend, from a source address and port of ours; none: its own.
+/// Addresses the packet to the backend, from this address and port.
 #[inline(always)]
 pub(in super::super) fn rewrite<P: Packet>(
     packet: &mut P,
     link: &Link,
     ip: &Ip<Be32>,
     backend: &Backend,
-    source: Option<(Be32, Be16)>,
+    (source, port): (Be32, Be16),
 ) -> Result<(), Stop> {
     let truncated = || Stop::because(Reason::Truncated);
     let ports = if ip.is_later_fragment() {
         None
     } else {
         let old: Ports = *packet.view(ip.payload).ok_or_else(truncated)?;
-        let port = source.map_or(old.source, |(_, port)| port);
         Some(Ports { source: port, destination: port_of(backend, old.destination) })
     };
-    let source = source.map_or(ip.source, |(address, _)| address);
     let ends = Ends { source, destination: backend.address_v4(), ports };
     translate::both(packet, link, ip, &ends)?;
     *packet.view_mut(0).ok_or_else(truncated)? = backend.ethernet();
@@ -36,7 +31,8 @@ pub(in super::super) fn rewrite<P: Packet>(
 }
 
 /// An error about an answer of the backend, from a client or from a router on the way to it: the answer that it quotes
-/// gets the ends back that the backend knows.
+/// gets the ends back that the backend knows, and it comes from the source address, the only one that the backend's side
+/// has to let in.
 #[inline(always)]
 pub(in super::super) fn error<P: Packet>(
     packet: &mut P,
@@ -51,7 +47,7 @@ pub(in super::super) fn error<P: Packet>(
     let ports = Ports { source: port_of(backend, old.source), destination: port };
     let ends = Ends { source: backend.address_v4(), destination: source, ports: Some(ports) };
     quote::both(packet, link, ip, quote, &ends)?;
-    let outer = Ends { source: ip.source, destination: backend.address_v4(), ports: None };
+    let outer = Ends { source, destination: backend.address_v4(), ports: None };
     translate::both(packet, link, ip, &outer)?;
     *packet.view_mut(0).ok_or_else(truncated)? = backend.ethernet();
     Ok(())

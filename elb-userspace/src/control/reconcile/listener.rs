@@ -128,13 +128,12 @@ fn listener_pool(listener: &AssignedListener) -> ListenerPool {
 fn ring_record(pool: &AssignedPool, has_servers: bool) -> Record {
     let shape = pool.ring.shape;
     let tracked = if shape.is_scheduled() { listener_flags::TRACKED } else { 0 };
-    let binds = if pool.forwarding.hides_clients() { listener_flags::BINDS } else { 0 };
     let servers = if has_servers { listener_flags::SERVER_IDS } else { 0 };
     Record {
         ring_base: pool.ring.base,
         pool: pool.id,
         ring_size: shape.size,
-        flags: tracked | servers | binds,
+        flags: tracked | servers,
         algorithm: shape.algorithm,
         cid: shape.cid_part(),
         ..Record::default()

@@ -33,21 +33,30 @@ impl Reconciler {
         image.vips.extend(addresses.map(|address| (address.into(), vip)));
     }
 
-    /// Adds what clients know a listener by, if members of a pool that has its flows answer source addresses.
-    pub(super) fn endpoint(&self, lb: &LoadBalancer, listener: &Listener, desired: &mut Desired) {
-        let Some(assigned) = self.assignments.listeners.get(&listener.id) else { return };
-        let (Ports::One(port), Some(vip)) = (listener.ports(), lb.vip_address) else { return };
+    /// Adds what clients know a listener by, if members of a pool that has its flows answer source addresses; whether any
+    /// do. Of which flows they do so is decided by the member that each goes to.
+    pub(super) fn endpoint(
+        &self,
+        lb: &LoadBalancer,
+        listener: &Listener,
+        desired: &mut Desired,
+    ) -> bool {
+        let Some(assigned) = self.assignments.listeners.get(&listener.id) else { return false };
+        let (Ports::One(port), Some(vip)) = (listener.ports(), lb.vip_address) else {
+            return false;
+        };
         let mut pools = assigned.served.iter().copied().chain([assigned.pool]);
         let hides_clients = |id: u16| {
             let pool = self.assignments.pools.get(desired.numbered.get(&id)?)?;
             Some(pool.forwarding.hides_clients())
         };
-        if pools.any(|id| hides_clients(id) == Some(true))
-            || assigned.former.is_some_and(|former| hides_clients(former.pool) == Some(true))
-        {
+        let is_hiding = pools.any(|id| hides_clients(id) == Some(true))
+            || assigned.former.is_some_and(|former| hides_clients(former.pool) == Some(true));
+        if is_hiding {
             let vip = first_bytes(vip.into());
             let endpoint = ListenerEndpoint { vip, port: Be16::new(port), reserved: 0 };
             desired.image.endpoints.insert(assigned.id, endpoint);
         }
+        is_hiding
     }
 }

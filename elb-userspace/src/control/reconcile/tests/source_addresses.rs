@@ -114,11 +114,23 @@ fn what_went_is_not_over_at_its_endpoint() {
     assert!(scene.image.replies.is_empty(), "its member may answer others by itself");
 }
 
+/// Flows that it has stay where they are: only a listener that binds finds the ports of those of the one pool.
 #[test]
-fn a_listener_that_left_such_a_pool_is_known_while_flows_are_there() {
-    let pools = [("full", "fullnat"), ("plain", "nat")];
-    let mut scene = Scene::new(&served(&[(80, "full")], &pools, SNAT));
-    scene.follow(&served(&[(80, "plain")], &pools, SNAT));
-    assert_eq!(scene.listener().flags & listener_flags::BINDS, 0);
-    assert_eq!(scene.image.endpoints.len(), 1);
+fn a_listener_binds_while_either_of_its_pools_may_have_flows() {
+    let pools = [("web", "fullnat"), ("plain", "nat")];
+    let served = |pool| served(&[(80, pool)], &pools, SNAT);
+    let binds = |scene: &Scene| {
+        let binds = scene.listener().flags & listener_flags::BINDS != 0;
+        assert_eq!(binds, scene.image.endpoints.len() == 1);
+        binds
+    };
+    let mut scene = Scene::new(&served("web"));
+    scene.follow(&served("plain"));
+    assert!(binds(&scene));
+    scene.world.now += 2 * scene.pool().idle_timeout;
+    scene.sweep(&served("plain"));
+    scene.follow(&served("plain"));
+    assert!(!binds(&scene));
+    scene.follow(&served("web"));
+    assert!(binds(&scene));
 }
