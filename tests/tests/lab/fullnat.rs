@@ -1,6 +1,9 @@
 //! Forwarding `fullnat`: members see source addresses of the load balancer in the place of their clients', and need no
 //! route by it.
 
+mod ending;
+mod moving;
+
 use std::net::{IpAddr, SocketAddr};
 
 use anyhow::Result;

@@ -13,6 +13,7 @@ mod commands;
 mod counting;
 mod detaching;
 mod draining;
+mod ends;
 mod explaining;
 mod failing;
 mod fallback;

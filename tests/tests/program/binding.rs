@@ -1,5 +1,6 @@
 //! Flows whose members see source addresses of ours: each has a binding, by which its packets go both ways.
 
+mod hostile;
 mod random;
 mod scene;
 
@@ -7,7 +8,9 @@ use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr};
 
 use elb_common::addr::Be16;
+use elb_common::backend::mode;
 use elb_common::binding::{Binding, CLOSED_LIFETIME, Course, Owner, TIME_WAIT, UNANSWERED};
+use elb_common::listener::listener_flags;
 use elb_common::path::Outcome;
 use elb_common::reason::Reason;
 use elb_common::snat::{CHOICES, WAYS};
@@ -74,6 +77,40 @@ fn flows_have_ports_of_their_own() {
         }
         let addresses: BTreeSet<_> = seen.iter().map(|(address, _)| address).collect();
         assert_eq!(addresses.len(), 4);
+    });
+}
+
+/// A listener that moves between pools has flows of both kinds: each goes by the mode of its member.
+#[test]
+fn a_member_that_sees_its_clients_goes_on_to_do_so() {
+    with_each(|mut scene| {
+        scene.change(|memory| {
+            memory.backends.get_mut(&id::NAT).expect("a backend of the world").mode = mode::NAT;
+        });
+        let client = (CLIENT.parse().unwrap(), CLIENT_PORT);
+        for packet in [asks(ACK, b"old"), asks(SYN, b""), asks_udp(b"q")] {
+            let (outcome, bytes) = scene.run(&packet.frame());
+            let expected = rewritten(&packet, client, (member(), port::MEMBER));
+            assert_eq!(
+                (outcome, bytes),
+                (Outcome::Transmit, framed(&expected, MEMBER_MAC, OUR_MAC))
+            );
+        }
+    });
+}
+
+/// Records are replaced one after the other: for a moment a listener's may be older than its member's.
+#[test]
+fn no_packet_is_sent_from_an_address_that_is_not_ours() {
+    with_each(|mut scene| {
+        scene.change(|memory| {
+            let listeners = memory.listeners_v4.values_mut();
+            listeners.for_each(|listener| listener.flags &= !listener_flags::BINDS);
+        });
+        for port in 0..64u16 {
+            let packet = tcp(CLIENT, 20_000 + port, vip4(), port::NAT, SYN, b"");
+            scene.is_refused(&packet.frame(), Reason::NoSourcePort);
+        }
     });
 }
 
@@ -234,7 +271,8 @@ fn errors_reach_who_sent_the_packet() {
                 let sent =
                     Packet { ttl: got.ttl, ..rewritten(&got, (member(), port::MEMBER), source) };
                 let sent = &sent.ip()[..quoted.len()];
-                let expected = error(router, 3, 4, 1400, sent).ttl(60);
+                // From either, the member gets it from the address that it knows.
+                let expected = error(&source.0.to_string(), 3, 4, 1400, sent).ttl(60);
                 assert_eq!(bytes, framed(&expected, MEMBER_MAC, OUR_MAC), "{router}");
             }
         }

@@ -247,7 +247,7 @@ fn about(
     error(router, kind, random.below(5) as u8, 1400, &quoted[..length])
 }
 
-fn damage(random: &mut Random, mut frame: Vec<u8>) -> Vec<u8> {
+pub fn damage(random: &mut Random, mut frame: Vec<u8>) -> Vec<u8> {
     for _ in 0..random.pick(&[0, 0, 1, 1, 2, 3]) {
         let at = random.below(frame.len());
         // Most of what matters is in the first bytes.

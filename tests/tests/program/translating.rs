@@ -218,7 +218,8 @@ fn back_with_what_one_version_has() {
 fn members_whose_connections_are_over_are_reset() {
     let mut cases = vec![];
     for version in [V4, V6] {
-        let far: IpAddr = client::FAR[version].parse().unwrap();
+        let [far, here]: [IpAddr; 2] =
+            [client::FAR, client::HERE].map(|one| one[version].parse().unwrap());
         let other = |port, to, flags| tcp(&member(version), port, to, 40_000, flags, b"");
         cases.extend([
             Case(
@@ -259,6 +260,11 @@ fn members_whose_connections_are_over_are_reset() {
             Case(
                 "the member's own connection from there",
                 from_member(&other(port::MEMBER_ENDED, far, SYN)),
+                Because(Reason::NotVip),
+            ),
+            Case(
+                "this host's own connection to where all is over",
+                from_member(&other(port::MEMBER_ENDED, here, ACK)),
                 Because(Reason::NotVip),
             ),
             Case(

@@ -4,14 +4,16 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use elb_common::addr::{Be16, Be128};
 use elb_common::backend::mode;
-use elb_common::binding::{Binding, Bucket, Course};
+use elb_common::binding::{Binding, Bucket, Course, Owner};
 use elb_common::listener::{ListenerEndpoint, ListenerKeyV4, listener_flags, vip_flags};
 use elb_common::names;
 use elb_common::path::{Frame, Memory, Outcome, process};
 use elb_common::reason::Reason;
 use elb_common::reply::reply_flags;
-use elb_common::snat::{Snat, WAYS};
+use elb_common::snat::{self, Snat, WAYS};
 
+use crate::action;
+use crate::cases::hex;
 use crate::frame::*;
 use crate::kernel::{Kernel, PROGRAMS, now};
 use crate::world::translation::{ROUTER_MAC, client};
@@ -20,6 +22,8 @@ use crate::world::*;
 pub(super) const MEMBER: &str = "10.0.0.25";
 pub(super) const CLIENT: &str = client::FAR[0];
 pub(super) const CLIENT_PORT: u16 = 40_000;
+/// One of the source addresses.
+pub(super) const SOURCE: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 209);
 /// Ethernet address of the member.
 pub(super) const MEMBER_MAC: [u8; 6] = [2, 0, 0, 1, 0, id::NAT as u8];
 pub(super) const SNAT: Snat = Snat {
@@ -51,6 +55,12 @@ impl Scene {
         Self { kernel: Kernel::with(program, &memory), memory }
     }
 
+    /// Changes what is in the maps; what was there stays.
+    pub(super) fn change(&mut self, change: impl FnOnce(&mut Memory)) {
+        change(&mut self.memory);
+        self.kernel.fill(&self.memory);
+    }
+
     /// Both must agree on every byte.
     #[track_caller]
     pub(super) fn run(&mut self, frame: &[u8]) -> (Outcome, Vec<u8>) {
@@ -59,8 +69,36 @@ impl Scene {
         let mut buffer = [0u16; 2048];
         let mut host = Frame::new(&mut buffer, frame, INGRESS).expect("a small frame");
         let outcome = process(&mut host, &self.memory);
-        assert_eq!(host.bytes(), ran.bytes, "{outcome:?}");
+        let action = match outcome {
+            Outcome::Pass(_) | Outcome::HandOver => action::PASS,
+            Outcome::Drop(_) => action::DROP,
+            Outcome::Answer(_) | Outcome::Transmit => action::TX,
+            Outcome::Redirect(_) => action::REDIRECT,
+        };
+        let host = (action, host.bytes());
+        assert_eq!(host, (ran.action, &ran.bytes[..]), "{outcome:?} of {}", hex(frame));
         (outcome, ran.bytes)
+    }
+
+    /// As many errors may be sent as if none had been.
+    pub(super) fn forget_errors(&mut self) {
+        self.kernel.forget_errors();
+        self.memory.written.borrow_mut().errors_sent = Default::default();
+    }
+
+    /// All bindings are the same in the kernel and on the host.
+    #[track_caller]
+    pub(super) fn compare_bindings(&self) {
+        let known: Vec<u32> = self.memory.written.borrow().bindings.keys().copied().collect();
+        for number in known {
+            self.binding(number);
+        }
+        let is_owned = |one: &&Binding| one.owner != Owner::default();
+        let buckets = SNAT.addresses * snat::BUCKETS;
+        let buckets = (0..buckets).map(|at| self.kernel.element::<Bucket>(names::BINDINGS_V4, at));
+        let kernel: usize = buckets.map(|bucket| bucket.iter().filter(is_owned).count()).sum();
+        let written = self.memory.written.borrow();
+        assert_eq!(kernel, written.bindings.values().filter(is_owned).count());
     }
 
     /// A client's packet is forwarded: where its member sees it come from. Every byte is as if it had been sent so.

@@ -60,6 +60,11 @@ impl Oracle {
         protocol: u8,
     ) -> Step<Expected> {
         let reply = self.endpoint(frame, ip, port, protocol)?;
+        let probe = (client_port, reply.port, protocol) == (PROBE, port::NAT, TCP);
+        // This host's own connections are no clients'.
+        if self.world.ways.get(&ip.destination) == Some(&Way::Local) && !probe {
+            return Err(Reason::NotVip);
+        }
         let flow = (ip.destination, ip.source, client_port, port, protocol);
         if ip.part != Part::Later && self.alone.contains(&flow) {
             return Err(Reason::NotVip);
@@ -67,7 +72,6 @@ impl Oracle {
         if reply.is_over {
             return over(frame, ip);
         }
-        let probe = (client_port, reply.port, protocol) == (PROBE, port::NAT, TCP);
         let back = self.back(frame, ip, &reply, probe, |bytes| {
             replace(bytes, ip, End::Source, reply.vip, reply.port);
         })?;
