@@ -56,7 +56,7 @@ pub const TURN: u32 = 1024;
 /// Turns whose begin can be noted.
 pub const TURNS: u32 = 4096;
 /// Programs that `NEXT` holds.
-pub const PROGRAMS: u32 = 8;
+pub const PROGRAMS: u32 = 16;
 /// Bytes of every frame: headers of all kinds, and some payload.
 pub const FRAME: usize = 128;
 

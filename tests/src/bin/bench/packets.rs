@@ -6,6 +6,7 @@
 mod cases;
 pub mod instructions;
 mod load;
+mod sources;
 
 use anyhow::{Context as _, Result, ensure};
 

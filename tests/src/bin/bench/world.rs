@@ -8,16 +8,18 @@ use anyhow::{Result, ensure};
 use elb_common::addr::{Be16, Be32, Be128, Mac};
 use elb_common::admission::{GROUP_FIXED_BITS, GroupKeyV4};
 use elb_common::backend::{Backend, Translation, backend_flags, mode, outer_sum};
+use elb_common::binding::{Binding, Course, Owner, says};
 use elb_common::client_hop::{ClientHop, hop_kind};
 use elb_common::interface::Interface;
 use elb_common::listener::{
-    CidPart, Listener, ListenerKeyV4, ListenerKeyV6, ListenerPool, algorithm, listener_flags,
-    listener_pool_flags,
+    CidPart, Listener, ListenerEndpoint, ListenerKeyV4, ListenerKeyV6, ListenerPool, algorithm,
+    listener_flags, listener_pool_flags,
 };
 use elb_common::path::Memory;
 use elb_common::pool::{Pool, Ring};
 use elb_common::reply::Reply;
 use elb_common::ring::Slot;
+use elb_common::snat::Snat;
 use elb_tests_ebpf::bench::{FRAME, PORT_BITS, Template};
 
 /// A kind of packet.
@@ -55,6 +57,10 @@ pub enum To {
     Nat,
     /// IPv6 by `nat`.
     NatV6,
+    /// By `fullnat`.
+    FullNat,
+    /// The answers of a member of [`To::FullNat`] to source addresses.
+    FullBack,
     /// The answers of a member of [`To::Nat`].
     Back,
     /// The answers of a member of [`To::NatV6`].
@@ -82,7 +88,7 @@ const FOREIGN: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 99);
 const VIP6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 0x10);
 
 /// Each listener, on a port of its own; its place here is the number of its pool.
-const ROUTES: [(To, u16); 10] = [
+const ROUTES: [(To, u16); 11] = [
     (To::Ipip, 80),
     (To::Moving, 81),
     (To::L2, 82),
@@ -93,6 +99,7 @@ const ROUTES: [(To, u16); 10] = [
     (To::Listed, 86),
     (To::Nat, 87),
     (To::NatV6, 88),
+    (To::FullNat, 89),
 ];
 
 /// Port of members whose packets are translated.
@@ -127,6 +134,7 @@ impl Route {
             To::InTurn => (algorithm::ROUND_ROBIN, listener_flags::TRACKED),
             To::Quic => (algorithm::CONNECTION_ID, 0),
             To::Listed => (algorithm::FIVE_TUPLE, listener_flags::WHITELIST),
+            To::FullNat => (algorithm::FIVE_TUPLE, listener_flags::BINDS),
             _ => (algorithm::FIVE_TUPLE, 0),
         };
         Listener {
@@ -188,7 +196,8 @@ impl Route {
         }
         if self.translates() {
             let translation = Translation::new(backend.address, Be16::new(MEMBER_PORT), 0);
-            (backend.mode, backend.outer_source) = (mode::NAT, translation.to_words());
+            let mode = if self.to == To::FullNat { mode::FULLNAT } else { mode::NAT };
+            (backend.mode, backend.outer_source) = (mode, translation.to_words());
         }
         backend
     }
@@ -198,7 +207,7 @@ impl Route {
     }
 
     fn translates(self) -> bool {
-        matches!(self.to, To::Nat | To::NatV6)
+        matches!(self.to, To::Nat | To::NatV6 | To::FullNat)
     }
 
     /// What its backend number `n` stands for.
@@ -272,6 +281,13 @@ fn translate_back(memory: &mut Memory, route: Route) {
     if !route.translates() {
         return;
     }
+    if route.to == To::FullNat {
+        let first: Be32 = bytemuck::cast(VIP4.octets());
+        let vip = Be128::from_raw([first.raw(), 0, 0, 0]);
+        let endpoint = ListenerEndpoint { vip, port: Be16::new(route.port), reserved: 0 };
+        memory.endpoints.insert(route.pool, endpoint);
+        return;
+    }
     let port = Be16::new(MEMBER_PORT);
     for (n, protocol) in (0..BACKENDS).flat_map(|n| [(n, 6), (n, 17)]) {
         if route.is_v6() {
@@ -295,6 +311,27 @@ fn translate_back(memory: &mut Memory, route: Route) {
     memory.client_routes_v4 = vec![(16, bytemuck::cast([10u8, 0, 0, 0]), near)];
     memory.client_routes_v6 =
         vec![(64, bytemuck::cast(Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, 0).octets()), near)];
+}
+
+/// The first source address: a flow's number goes to the other two bytes.
+const SOURCES: [u8; 4] = [10, 9, 0, 0];
+
+/// Gives the world so many source addresses.
+pub fn with_sources(memory: Memory, addresses: u32) -> Memory {
+    let snat = Snat { network: bytemuck::cast(SOURCES), addresses, secret: 0x5eed };
+    Memory { snat: Some(snat), ..memory }
+}
+
+/// The number of the port that the answers of a flow of [`To::FullBack`] are sent to, and whose it is: opened a while
+/// ago by a client, and seen in this second.
+pub fn bound(flow: u32, now: u32) -> (u32, Binding) {
+    const SECOND: u32 = 0;
+    let route = Route::all().find(|route| route.to == To::FullNat).expect("one of the routes");
+    let (address, port) = (flow >> PORT_BITS, 1024 + (flow & ((1 << PORT_BITS) - 1)));
+    let client: Be32 = bytemuck::cast((u32::from_be_bytes(CLIENTS) + address).to_be());
+    let owner = Owner::new(client, Be16::new(port as u16), route.pool);
+    let course = Course::opening(route.id(ANSWERS), says::OPENS, IDLE, now);
+    (address << 16 | port, Binding { owner, course: course.after_client(SECOND, IDLE, now) })
 }
 
 /// Network of all clients.
@@ -376,6 +413,7 @@ fn frame_of(kind: Kind, to: To) -> ([u8; FRAME], usize, [usize; 2]) {
         frame.extend([8, 0, 0x45, 0, 0, (FRAME - 14) as u8, 0, 0, 0x40, 0, 64, protocol, 0, 0]);
         let ends = match to {
             To::Back | To::MembersOwn => [member_v4(ANSWERS), client],
+            To::FullBack => [member_v4(ANSWERS), Ipv4Addr::from(SOURCES)],
             To::Foreign => [client, FOREIGN],
             _ => [client, VIP4],
         };
@@ -384,9 +422,9 @@ fn frame_of(kind: Kind, to: To) -> ([u8; FRAME], usize, [usize; 2]) {
     let transport = frame.len();
     // What is not for a virtual address has a port all the same.
     let port = Route::all().find(|route| route.to == to).map_or(80, |route| route.port);
-    let is_back = matches!(to, To::Back | To::BackV6 | To::MembersOwn);
+    let is_back = matches!(to, To::Back | To::FullBack | To::BackV6 | To::MembersOwn);
     let ports = match to {
-        To::Back | To::BackV6 => [MEMBER_PORT, 1024],
+        To::Back | To::FullBack | To::BackV6 => [MEMBER_PORT, 1024],
         To::MembersOwn => [MEMBER_PORT + 1, 1024],
         _ => [1024, port],
     };

@@ -21,6 +21,8 @@ pub enum Records {
     Before,
     /// Nearly every packet creates one, of a flow that opens, or finds no room for one.
     Created,
+    /// None is created: all flows have ports of source addresses, which they got before.
+    Bound,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -106,6 +108,12 @@ pub const CASES: &[Case] = &[
     case("nat, answers, one flow", Kind::Data, To::Back, 1).times(1.0, ONE_NAT),
     case("nat, answers, 1,048,576 flows", Kind::Data, To::Back, M).times(0.8, NATS),
     case("nat, SYN flood, 1,048,576 sources", Kind::Syn, To::Nat, M),
+    case("fullnat, one flow", Kind::Data, To::FullNat, 1).records(Records::Bound).floors(1.8),
+    case("fullnat, 1,048,576 flows", Kind::Data, To::FullNat, M).records(Records::Bound),
+    case("fullnat, answers, one flow", Kind::Data, To::FullBack, 1)
+        .records(Records::Bound)
+        .floors(1.4),
+    case("fullnat, answers, 1,048,576 flows", Kind::Data, To::FullBack, M).records(Records::Bound),
     case("IPv6 nat, one flow", Kind::Data, To::NatV6, 1),
     case("IPv6 nat, answers, 1,048,576 flows", Kind::Data, To::BackV6, M),
     case("TCP, access control with 300 entries, one flow", Kind::Data, To::Listed, 1).floors(2.0),

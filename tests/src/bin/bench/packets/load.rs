@@ -16,6 +16,7 @@ use elb_tests::record::{Record, array, hash};
 use elb_tests_ebpf::bench::{FLOOR, NOTHING, ROLES, Template, UNCOUNTED, WRAPPER};
 
 use super::cases::{Against, CASES, Case, Records};
+use super::sources;
 use crate::cycles::Cycles;
 use crate::floor;
 use crate::turns::{self, Turns, handle};
@@ -55,6 +56,9 @@ enum Program {
     Logged,
     /// elb without the counters of connections, with maps of its own.
     Uncounted,
+    /// elb with ports of source addresses that clients' flows got, and with those that answers are sent to.
+    Bound,
+    Answered,
 }
 
 pub struct Load {
@@ -71,6 +75,9 @@ impl Load {
         let mut settled = load(scale.few_records)?;
         log_flows(&mut settled)?;
         let recorded = [load(scale.many_records)?, load(scale.many_records)?];
+        let most = CASES.iter().filter(|case| case.records == Records::Bound);
+        let most = most.map(|case| case.flows.min(scale.most_flows)).max().unwrap_or(1);
+        let bound = [sources::opened(scale, most)?, sources::answered(scale, most)?];
         let programs = [
             turns.program(NOTHING)?.fd()?.try_clone()?,
             handle(&floor::load()?, FLOOR)?,
@@ -80,11 +87,18 @@ impl Load {
             handle(&load(scale.usual_records)?, names::PROGRAM)?,
             handle(&settled, names::LOGGED_PROGRAM)?,
             handle(&uncounted(scale.few_records)?, UNCOUNTED)?,
+            handle(&bound[0], names::PROGRAM)?,
+            handle(&bound[1], names::PROGRAM)?,
         ];
         turns.name(&programs)?;
         let mut load = Self { turns, settled, scale };
         let mut flows = HashMap::new();
-        for case in CASES.iter().filter(|case| case.records == Records::Before) {
+        let opens = |case: &&Case| match case.records {
+            Records::Before => true,
+            Records::Bound => case.to == To::FullNat,
+            Records::None | Records::Created => false,
+        };
+        for case in CASES.iter().filter(opens) {
             load.connect(case)?;
             let most: &mut u32 = flows.entry(case.to).or_default();
             *most = (*most).max(case.flows.min(scale.most_flows));
@@ -93,6 +107,7 @@ impl Load {
             let (live, wanted) = (table(object, room::V4)?.records, flows[&to]);
             ensure!(live == u64::from(wanted), "{live} flows live, not {wanted}");
         }
+        bound.iter().try_for_each(|object| sources::check(object, most))?;
         Ok(load)
     }
 
@@ -151,6 +166,8 @@ impl Load {
             Records::Before if case.to == To::InTurn => (Program::InTurn, case.flows.min(most)),
             Records::Before => (Program::Moving, case.flows.min(most)),
             Records::Created => (Program::Recording, case.flows),
+            Records::Bound if case.to == To::FullBack => (Program::Answered, case.flows.min(most)),
+            Records::Bound => (Program::Bound, case.flows.min(most)),
         };
         template(program, case.kind, case.to, flows)
     }
