@@ -13,24 +13,28 @@ use crate::control::assign::{AssignedMember, AssignedPool};
 use crate::control::census::Census;
 use crate::control::reconcile::SweepFindings;
 use crate::control::ring::slots::is_quiet;
-use crate::kernel::bpf::{coarse_seconds, coarse_until};
+use crate::kernel::bpf::{BoundNumbers, coarse_seconds, coarse_until};
 
 /// From one look at how full the flow tables are to the next.
 pub(super) const LOOK: Duration = Duration::from_millis(200);
 
-/// Flows that name a backend: those with records, and those with a port of a source address.
+/// Flows that name a number: those with records, and those with a port of a source address.
 struct FoundFlows<'a> {
     census: &'a Census,
-    bound: BTreeSet<u16>,
+    bound: BoundNumbers,
 }
 
 impl SweepFindings for FoundFlows<'_> {
     fn flows(&self, backend: u16) -> u32 {
-        self.census.flows(backend) + u32::from(self.bound.contains(&backend))
+        self.census.flows(backend) + u32::from(self.bound.backends.contains(&backend))
     }
 
     fn moved(&self, listener: u16) -> u32 {
         self.census.moved(listener)
+    }
+
+    fn is_bound(&self, listener: u16) -> bool {
+        self.bound.listeners.contains(&listener)
     }
 }
 
@@ -70,7 +74,7 @@ impl Core {
         // What came since may have got flows that the sweep did not see.
         if revision == self.serving.revision {
             let named = self.named_members();
-            let found = FoundFlows { census: &census, bound: self.bound_backends(now) };
+            let found = FoundFlows { census: &census, bound: self.bound_numbers(now) };
             changed |= self.serving.reconciler.swept(&found, |pool, id| {
                 named.get(&pool.id).is_some_and(|named| named.contains(&id))
             });
@@ -82,12 +86,12 @@ impl Core {
         }
     }
 
-    /// Backends that flows have ports of source addresses for, while numbers wait to be forgotten.
-    fn bound_backends(&self, now: u32) -> BTreeSet<u16> {
+    /// Numbers that flows with a port of a source address name, while numbers wait to be forgotten.
+    fn bound_numbers(&self, now: u32) -> BoundNumbers {
         let has_some = self.serving.observed.snat.addresses != 0;
         match has_some && self.serving.reconciler.is_lasting() {
-            true => self.serving.maps.bound_backends(now),
-            false => BTreeSet::new(),
+            true => self.serving.maps.bound_numbers(now),
+            false => BoundNumbers::default(),
         }
     }
 

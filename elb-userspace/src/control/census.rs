@@ -7,8 +7,6 @@ use std::time::Duration;
 
 use elb_common::sweep::{BackendCensus, ListenerCensus};
 
-use crate::control::reconcile::SweepFindings;
-
 /// Time from one sweep to the next.
 const USUAL: Duration = Duration::from_secs(3);
 /// The same while new records fill a table.
@@ -58,12 +56,14 @@ impl Census {
     }
 }
 
-impl SweepFindings for Census {
-    fn flows(&self, backend: u16) -> u32 {
+impl Census {
+    /// Records that name a backend.
+    pub fn flows(&self, backend: u16) -> u32 {
         self.backend(backend).flows
     }
 
-    fn moved(&self, listener: u16) -> u32 {
+    /// See [`ListenerCensus::moved`].
+    pub fn moved(&self, listener: u16) -> u32 {
         self.listener(listener).moved
     }
 }

@@ -34,7 +34,7 @@ pub use cutter::Cutter;
 pub use flow_log::{FlowLogMaps, FlowRing, FlowsAsked, LoggedCounts};
 pub use flow_table::FlowTable;
 pub use flows::FlowTables;
-pub use maps::{Live, MapError, Maps};
+pub use maps::{BoundNumbers, Live, MapError, Maps};
 pub use object::{Capacity, DECAP_OBJECT, LoadError, LoadedObject, Program};
 pub use pins::{directories, directory, remove as remove_pins, served_v6, set_version};
 pub use probe::{accepts_program, link_of, own_program, program_name};

@@ -80,6 +80,11 @@ impl SweepFindings for Census {
     fn moved(&self, listener: u16) -> u32 {
         self.moved.get(&listener).copied().unwrap_or(0)
     }
+
+    /// No pool of the histories has source addresses.
+    fn is_bound(&self, _: u16) -> bool {
+        false
+    }
 }
 
 pub struct World<'d, D> {

@@ -2,6 +2,7 @@
 //! removed, and numbers that records may name.
 
 use std::collections::{BTreeSet, HashMap};
+use std::mem::take;
 
 use super::{Desired, ReconcileInput, Reconciler};
 use crate::control::assign::{AssignedListener, AssignedPool, Leaving};
@@ -14,6 +15,8 @@ pub trait SweepFindings {
     fn flows(&self, backend: u16) -> u32;
     /// Records of a listener that only one finds that moved, see [`elb_common::sweep::ListenerCensus::moved`].
     fn moved(&self, listener: u16) -> u32;
+    /// Whether flows with a port of a source address came by a listener.
+    fn is_bound(&self, listener: u16) -> bool;
 }
 
 impl Reconciler {
@@ -60,7 +63,10 @@ impl Reconciler {
         is_named: impl Fn(&AssignedPool, u16) -> bool,
     ) -> bool {
         let before = self.assignments.clone();
-        self.assignments.leaving = Leaving::default();
+        let mut listeners = take(&mut self.assignments.leaving).listeners;
+        // Answers on such flows would get the address of the listener that has the number then.
+        listeners.retain(|listener| found.is_bound(*listener));
+        self.assignments.leaving = Leaving { listeners, ..Leaving::default() };
         for listener in self.assignments.listeners.values_mut() {
             if listener.former.is_none() && found.moved(listener.id) == 0 {
                 listener.settled();

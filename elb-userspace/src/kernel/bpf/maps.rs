@@ -12,6 +12,7 @@ mod tries;
 mod writes;
 
 pub use live::Live;
+pub use snat::BoundNumbers;
 
 use std::io;
 use std::net::IpAddr;

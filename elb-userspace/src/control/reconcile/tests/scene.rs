@@ -28,6 +28,8 @@ pub(super) struct Records {
     pub(super) flows: HashMap<u16, u32>,
     /// Listeners with records of pools that they served before.
     pub(super) moved: HashSet<u16>,
+    /// Listeners that bindings name.
+    pub(super) bound: HashSet<u16>,
 }
 
 impl SweepFindings for Records {
@@ -37,6 +39,10 @@ impl SweepFindings for Records {
 
     fn moved(&self, listener: u16) -> u32 {
         u32::from(self.moved.contains(&listener))
+    }
+
+    fn is_bound(&self, listener: u16) -> bool {
+        self.bound.contains(&listener)
     }
 }
 

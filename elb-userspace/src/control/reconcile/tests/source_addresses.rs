@@ -134,3 +134,20 @@ fn a_listener_binds_while_either_of_its_pools_may_have_flows() {
     scene.follow(&served("web"));
     assert!(binds(&scene));
 }
+
+/// Answers on its connections would get the other's address.
+#[test]
+fn the_number_of_a_listener_is_no_others_while_bindings_name_it() {
+    let served = |port| served(&[(port, "web")], &[("web", "fullnat")], SNAT);
+    let mut scene = Scene::new(&served(80));
+    let first = scene.listener().id;
+    scene.records.bound.insert(first);
+    scene.follow(&served(81));
+    scene.sweep(&served(81));
+    scene.follow(&served(82));
+    assert_ne!(scene.listener().id, first);
+    scene.records.bound.clear();
+    scene.sweep(&served(82));
+    scene.follow(&served(83));
+    assert_eq!(scene.listener().id, first);
+}

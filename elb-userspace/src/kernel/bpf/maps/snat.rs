@@ -79,6 +79,15 @@ struct Counted(AtomicU64);
 /// Seconds for which a count is good enough.
 const GOOD: u64 = 5;
 
+/// Numbers that bindings name.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct BoundNumbers {
+    /// Ids of backends.
+    pub backends: BTreeSet<u16>,
+    /// Ids of listeners.
+    pub listeners: BTreeSet<u16>,
+}
+
 impl Maps {
     /// How many ports of source addresses are in use, or were a few seconds ago.
     pub fn source_ports_in_use(&self, now: u32) -> u32 {
@@ -92,16 +101,17 @@ impl Maps {
         used
     }
 
-    /// The backends that flows with a port of a source address go to.
-    pub fn bound_backends(&self, now: u32) -> BTreeSet<u16> {
-        let mut backends = BTreeSet::new();
+    /// The numbers that flows with a port of a source address name.
+    pub fn bound_numbers(&self, now: u32) -> BoundNumbers {
+        let mut numbers = BoundNumbers::default();
         self.snat.bindings.walk(|_, binding| {
             if !binding.course.is_over(now) {
-                backends.insert(binding.course.backend());
+                numbers.backends.insert(binding.course.backend());
+                numbers.listeners.insert(binding.owner.listener());
             }
             ControlFlow::Continue(())
         });
-        backends
+        numbers
     }
 
     /// Whose the ports of source addresses are.
