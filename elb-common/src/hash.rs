@@ -35,6 +35,13 @@ pub const fn words([a, b, c]: [u64; 3]) -> u64 {
     (hash ^ (hash >> 29)).wrapping_mul(K[2])
 }
 
+/// Digest of a word that a key takes part in from the first step. Who takes a part of it multiplies it once more.
+#[inline(always)]
+pub const fn keyed(word: u64, key: u64) -> u64 {
+    let hash = mix((word ^ key).wrapping_mul(K[0]), word.rotate_left(32));
+    hash ^ (hash >> 29)
+}
+
 /// One multiply-xorshift round: the high half, where a product's entropy gathers, comes down.
 #[inline(always)]
 const fn mix(hash: u64, word: u64) -> u64 {

@@ -24,6 +24,7 @@ pub struct Snat {
 
 /// Most addresses: 64 MiB of bindings.
 pub const MAX_ADDRESSES: u32 = 64;
+const _: () = assert!(MAX_ADDRESSES <= 1 << 8, "more would share bits with the choice of a bucket");
 /// Bindings that lie side by side: those of neighbouring ports, two cache lines.
 pub const WAYS: u32 = 8;
 /// Buckets of [`WAYS`] bindings that each address has.
@@ -59,17 +60,18 @@ impl Snat {
     /// The bucket with this index of the [`CHOICES`] of a flow with such a hash.
     #[inline(always)]
     pub const fn bucket(&self, hash: u64, choice: u32) -> u32 {
-        // Four parts of 16 bits would be too narrow for many addresses: each choice mixes the hash anew, by an odd
-        // number of its own.
-        let mixed = hash.wrapping_mul(STEP.wrapping_add((choice as u64).wrapping_mul(NEXT))) >> 32;
-        let place = ((mixed * (self.addresses as u64 * USED as u64)) >> 32) as u32;
-        place / USED * BUCKETS + FIRST_PORT / WAYS + place % USED
+        // Each choice mixes the hash anew, by an odd number of its own. Some bits say which address, others which of its
+        // buckets.
+        let mixed = hash.wrapping_mul(STEP.wrapping_add((choice as u64).wrapping_mul(NEXT)));
+        let address = (mixed >> 32) as u32 & self.addresses.wrapping_sub(1);
+        let place = (((mixed >> 40) * USED as u64) >> 24) as u32;
+        address * BUCKETS + FIRST_PORT / WAYS + place
     }
 
     /// The hash of a client's flow.
     #[inline(always)]
     pub const fn hash(&self, tuple: u64) -> u64 {
-        hash::words([tuple, self.secret, tuple.rotate_left(32)])
+        hash::keyed(tuple, self.secret)
     }
 }
 

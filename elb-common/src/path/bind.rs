@@ -1,6 +1,8 @@
 //! Which source address and port a flow has whose members do not see its client: that of its
 //! [binding], which is found among a few candidates, or claimed by the packet that opens it.
 
+use core::hint::black_box;
+
 use super::{Stop, Tables, Transport};
 use crate::backend::mode;
 use crate::binding::{self, Binding, Course, Owner, Vacancies, says, stage};
@@ -75,10 +77,18 @@ pub(super) fn number<T: Tables>(tables: &T, passenger: Passenger) -> Result<u32,
 fn bound<T: Tables>(tables: &T, bearer: Bearer) -> Result<u32, Stop> {
     let snat = tables.snat().filter(|_| bearer.owner.is_one()).ok_or(Stop(Reason::NoSourcePort))?;
     let hash = snat.hash(bearer.owner.0);
-    if let Some(number) = own(tables, snat, hash, bearer.owner) {
-        return tables.goes_on(bearer, number);
+    match own(tables, snat, hash, bearer.owner) {
+        // It may be found at many places.
+        Some(number) => goes_on(tables, bearer, forgotten(number, hash)),
+        None => tables.open(bearer),
     }
-    tables.open(bearer)
+}
+
+/// The same number, of which the verifier forgets what it knows: it would walk what follows once for each that this can
+/// be. `unknown` is something that it knows nothing of.
+#[inline(always)]
+fn forgotten(number: u32, unknown: u64) -> u32 {
+    black_box(number ^ unknown as u32) ^ unknown as u32
 }
 
 /// The number of a binding for a flow that a packet opens.
@@ -91,7 +101,7 @@ pub(super) fn open<T: Tables>(tables: &T, bearer: Bearer) -> Result<u32, Stop> {
     let now = tables.now();
     let hash = snat.hash(bearer.owner.0);
     let number = vacant(tables, snat, hash, now).ok_or(Stop(Reason::NoSourcePort))?;
-    let says = says_of(core::hint::black_box(bearer.flags));
+    let says = says_of(black_box(bearer.flags));
     let wanted = Course::opening(bearer.backend, says, idle(tables, bearer.pool), now);
     // Another CPU may take the same one in this moment: then the sender repeats its packet.
     let is_taken = taken(tables, bearer.owner, number, wanted, now);
@@ -116,30 +126,22 @@ const fn begins(says: u32) -> bool {
     says & (says::OPENS | says::DATAGRAM) != 0
 }
 
-impl Bearer {
-    /// Whether it begins another flow than the one that its binding is of, if it begins one.
-    #[inline(always)]
-    const fn begins_anew(&self, says: u32, course: Course, now: u32) -> bool {
-        let uses_again = says & says::OPENS != 0 && course.stage() != stage::OPEN;
-        course.is_over(now) || course.backend() != self.backend || uses_again
-    }
-}
-
 /// A packet of a flow that has a binding.
 #[inline(always)]
-pub(super) fn goes_on<T: Tables>(tables: &T, bearer: Bearer, number: u32) -> Result<u32, Stop> {
+fn goes_on<T: Tables>(tables: &T, bearer: Bearer, number: u32) -> Result<u32, Stop> {
     let now = tables.now();
     let Binding { course, .. } = tables.binding(number).ok_or(Stop(Reason::NotOpen))?;
-    let says = says_of(bearer.flags);
-    if begins(says) && bearer.begins_anew(says, course, now) {
+    let says = forgotten(says_of(bearer.flags), course.0);
+    let is_over = course.is_over(now) || course.backend() != bearer.backend;
+    let uses_again = says & says::OPENS != 0 && course.stage() != stage::OPEN;
+    if begins(says) && (is_over || uses_again) {
         let wanted = Course::opening(bearer.backend, says, idle(tables, bearer.pool), now);
         tables.claim(number, bearer.owner, Binding { owner: bearer.owner, course: wanted });
         return Ok(number);
     }
-    if course.is_over(now) || course.backend() != bearer.backend {
+    if is_over {
         return Err(Stop(Reason::NotOpen));
     }
-    let says = says_of(core::hint::black_box(bearer.flags));
     if says & says::QUOTED == 0 && course.changes(says, now) {
         let idle = idle(tables, bearer.pool);
         tables.set_course(number, course.after_client(says, idle, now));

@@ -157,11 +157,23 @@ impl Place {
     /// The headers, with only that read again which is at a fixed place.
     #[inline(always)]
     fn headers<F: Family, P: Packet>(self, packet: &P) -> Result<(Link, Ip<F::Addr>), Stop> {
+        self.headers_and_error::<F, P>(packet).map(|(link, ip, _)| (link, ip))
+    }
+
+    /// The headers, and whether the packet is an error: what is known of one is the flow that it is about, but its header
+    /// says what it is.
+    #[inline(always)]
+    fn headers_and_error<F: Family, P: Packet>(
+        self,
+        packet: &P,
+    ) -> Result<(Link, Ip<F::Addr>, bool), Stop> {
         let link = Link::ending_at(packet, (self.offsets & Self::FARTHEST) as usize)?;
         let mut ip = F::header(packet, link.end)?;
+        let is_control = ip.protocol == F::ICMP;
         ip.payload = (self.offsets >> 16 & Self::FARTHEST) as usize;
         (ip.protocol, ip.fragment) = (self.payload as u8, self.payload >> 8);
-        Ok((link, ip))
+        let is_error = is_control && !ip.is_later_fragment();
+        Ok((link, ip, is_error))
     }
 }
 
@@ -238,19 +250,12 @@ pub fn may_translate<F: Family, P: Packet, T: Tables>(
     place: Place,
     ids: (u16, u16),
 ) -> Result<(), Stop> {
-    let (link, mut ip) = place.headers::<F, P>(packet)?;
-    if is_error::<F, P>(packet, &link, &ip)? {
+    let (link, mut ip, is_error) = place.headers_and_error::<F, P>(packet)?;
+    if is_error {
         ip.protocol = F::ICMP;
     }
     let backend = tables.backend(ids.0).ok_or(Stop(Reason::UnknownBackend))?;
     forward::nat::may_translate::<F, P, T>(packet, tables, &link, &ip, (ids, backend))
-}
-
-/// Whether a packet is an error: what is known of one is the flow that it is about, but its header says what it is.
-#[inline(always)]
-fn is_error<F: Family, P: Packet>(packet: &P, link: &Link, ip: &Ip<F::Addr>) -> Result<bool, Stop> {
-    let is_control = F::header(packet, link.end)?.protocol == F::ICMP;
-    Ok(is_control && !ip.is_later_fragment())
 }
 
 /// Translates a packet for a backend.
@@ -261,8 +266,8 @@ pub fn translate<F: Family, P: Packet, T: Tables>(
     place: Place,
     backend: u16,
 ) -> Result<(), Stop> {
-    let (link, ip) = place.headers::<F, P>(packet)?;
-    if is_error::<F, P>(packet, &link, &ip)? {
+    let (link, ip, is_error) = place.headers_and_error::<F, P>(packet)?;
+    if is_error {
         return tables.translate_error::<F, P>(packet, backend);
     }
     let backend = tables.backend(backend).ok_or(Stop(Reason::UnknownBackend))?;
@@ -290,12 +295,6 @@ pub fn translate_error<F: Family, P: Packet, T: Tables>(
 #[inline(always)]
 pub fn bind<T: Tables>(tables: &T, passenger: Passenger) -> Result<u32, Stop> {
     bind::number(tables, passenger)
-}
-
-/// The number of the binding that a packet's flow has.
-#[inline(always)]
-pub fn goes_on<T: Tables>(tables: &T, bearer: Bearer, number: u32) -> Result<u32, Stop> {
-    bind::goes_on(tables, bearer, number)
 }
 
 /// The number of a binding for a flow that a packet opens.
@@ -333,13 +332,13 @@ pub fn translate_both<P: Packet, T: Tables>(
     backend: u16,
     number: u32,
 ) -> Result<(), Stop> {
-    let (link, mut ip) = place.headers::<V4, P>(packet)?;
+    let (link, mut ip, is_error) = place.headers_and_error::<V4, P>(packet)?;
     let backend = tables.backend(backend).ok_or(Stop(Reason::UnknownBackend))?;
     // While records are replaced, a listener's may be older than its backend's: then this is the hash of a flow.
     let snat = tables.snat().filter(|snat| snat.holds(snat.address(number)));
     let snat = snat.ok_or(Stop(Reason::NoSourcePort))?;
     let source = (snat.address(number), snat::port(number));
-    if is_error::<V4, P>(packet, &link, &ip)? {
+    if is_error {
         ip.protocol = V4::ICMP;
         // Known already, but not to the verifier.
         if !control::is_error::<V4, P>(packet, &link, &ip) {
@@ -358,8 +357,8 @@ pub fn reply_bound<P: Packet, T: Tables>(
     place: Place,
     number: u32,
 ) -> Result<Back, NotBack> {
-    let (link, mut ip) = place.headers::<V4, P>(packet)?;
-    if is_error::<V4, P>(packet, &link, &ip)? {
+    let (link, mut ip, is_error) = place.headers_and_error::<V4, P>(packet)?;
+    if is_error {
         ip.protocol = V4::ICMP;
         if !control::is_error::<V4, P>(packet, &link, &ip) {
             return Err(Stop(Reason::OtherProtocol).into());

@@ -74,22 +74,20 @@ pub(super) struct Ends {
 }
 
 impl Ends {
-    /// What the addresses add to a sum that has those of `header`.
+    /// What the addresses add to a sum of 32-bit words that has those of `header`.
     #[inline(always)]
-    fn by(&self, header: &Ipv4) -> u32 {
-        let away = |address: Be32| checksum::add_u32(!address.raw());
-        let new = |address: Be32| checksum::add_u32(address.raw());
+    fn by(&self, header: &Ipv4) -> u64 {
+        let away = |address: Be32| u64::from(!address.raw());
+        let new = |address: Be32| u64::from(address.raw());
         away(header.source) + away(header.destination) + new(self.source) + new(self.destination)
     }
 }
 
-/// What ports add to a sum that has the old ones.
+/// What ports add to such a sum that has the old ones.
 #[inline(always)]
-fn by_ports(old: Ports, new: Ports) -> u32 {
-    u32::from(!old.source.raw())
-        + u32::from(!old.destination.raw())
-        + u32::from(new.source.raw())
-        + u32::from(new.destination.raw())
+fn by_ports(old: Ports, new: Ports) -> u64 {
+    let word = |ports: Ports| -> u32 { bytemuck::cast(ports) };
+    u64::from(!word(old)) + u64::from(word(new))
 }
 
 /// Replaces both ends of the packet whose header is `ip`, which has a hop less; its time to live must be greater than one.
@@ -103,22 +101,20 @@ pub(super) fn both<P: Packet>(
     let truncated = || Stop::because(Reason::Truncated);
     let header: &mut Ipv4 = packet.view_mut(link.end).ok_or_else(truncated)?;
     let by = ends.by(header);
-    header.checksum = checksum::change(header.checksum, by + HOP);
+    header.checksum = checksum::change(header.checksum, checksum::from_u32s(by) + HOP);
     header.ttl = header.ttl.wrapping_sub(1);
     (header.source, header.destination) = (ends.source, ends.destination);
     let Some(ports) = ends.ports else { return Ok(()) };
     if parse::is_udp(ip.protocol) {
         let datagram: &mut Datagram = packet.view_mut(ip.payload).ok_or_else(truncated)?;
-        let [source, destination] = datagram.ports;
-        let by = by + by_ports(Ports { source, destination }, ports);
+        let by = checksum::from_u32s(by + by_ports(bytemuck::cast(datagram.ports), ports));
         datagram.checksum = checksum::change_udp(datagram.checksum, by);
-        datagram.ports = [ports.source, ports.destination];
+        datagram.ports = bytemuck::cast(ports);
     } else {
         let segment: &mut Segment = packet.view_mut(ip.payload).ok_or_else(truncated)?;
-        let [source, destination] = segment.ports;
-        let by = by + by_ports(Ports { source, destination }, ports);
+        let by = checksum::from_u32s(by + by_ports(bytemuck::cast(segment.ports), ports));
         segment.checksum = checksum::change(segment.checksum, by);
-        segment.ports = [ports.source, ports.destination];
+        segment.ports = bytemuck::cast(ports);
     }
     Ok(())
 }

@@ -29,12 +29,6 @@ pub(crate) fn open(bearer: Bearer) -> Result<u32, Stop> {
     subprogram::unpack_number(black_box(elb_open(owner.0, ids(bearer), flags)))
 }
 
-#[inline(always)]
-pub(crate) fn goes_on(bearer: Bearer, number: u32) -> Result<u32, Stop> {
-    let Bearer { owner, flags, .. } = bearer;
-    subprogram::unpack_number(black_box(elb_goes_on(owner.0, ids(bearer), flags, number)))
-}
-
 /// Ids of backend and pool in one number.
 #[inline(always)]
 fn ids(Bearer { backend, pool, .. }: Bearer) -> u32 {
@@ -82,15 +76,6 @@ extern "C" fn elb_bind(owner: u64, ids: u32, flags: u32, hash: u32) -> u64 {
     let (backend, pool) = (ids as u16, (ids >> 16) as u16);
     let passenger = Passenger { owner: Owner(owner), backend, pool, flags, hash };
     subprogram::pack_number(subprogram::bind(&Maps::new(&context), passenger))
-}
-
-/// As `elb_bind`, of a flow that has the binding with this number.
-#[unsafe(no_mangle)]
-#[inline(never)]
-extern "C" fn elb_goes_on(owner: u64, ids: u32, flags: u32, number: u32) -> u64 {
-    let context = XdpContext::new(core::ptr::null_mut());
-    let bearer = bearer(owner, ids, flags);
-    subprogram::pack_number(subprogram::goes_on(&Maps::new(&context), bearer, number))
 }
 
 /// As `elb_bind`, of a flow that opens.

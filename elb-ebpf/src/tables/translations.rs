@@ -147,11 +147,6 @@ impl Translations for Maps<'_> {
     }
 
     #[inline(always)]
-    fn goes_on(&self, bearer: Bearer, number: u32) -> Result<u32, Stop> {
-        subprogram::goes_on(bearer, number)
-    }
-
-    #[inline(always)]
     fn open(&self, bearer: Bearer) -> Result<u32, Stop> {
         subprogram::open(bearer)
     }

@@ -68,8 +68,8 @@ fn functions(object: &[u8]) -> Result<HashMap<Place, Function>> {
     for symbol in file.symbols().filter(|one| one.kind() == SymbolKind::Text && one.size() > 0) {
         let index = symbol.section_index().context("a function without a section")?;
         let section = file.section_by_index(index)?;
-        let code = section.data()?.get(symbol.address() as usize..);
-        let code = code.and_then(|code| code.get(..symbol.size() as usize));
+        let (first, size) = (usize::try_from(symbol.address())?, usize::try_from(symbol.size())?);
+        let code = section.data()?.get(first..).and_then(|code| code.get(..size));
         let code = code.with_context(|| format!("{:?} is cut off", symbol.name()))?;
         let mut calls = BTreeSet::new();
         let relocations: HashMap<u64, _> = section.relocations().collect();

@@ -74,13 +74,6 @@ pub trait Translations: Sized {
     {
         subprogram::bind(self, passenger)
     }
-    /// The number of the binding that a packet's flow has, see [`subprogram::goes_on`].
-    fn goes_on(&self, bearer: Bearer, number: u32) -> Result<u32, Stop>
-    where
-        Self: Tables,
-    {
-        subprogram::goes_on(self, bearer, number)
-    }
     /// The number of a binding for a flow that a packet opens, see [`subprogram::open`].
     fn open(&self, bearer: Bearer) -> Result<u32, Stop>
     where

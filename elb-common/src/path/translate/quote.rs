@@ -66,7 +66,7 @@ pub(in super::super) fn both<P: Packet>(
     let end = link.end + ip.length as usize;
     let header: &mut Ipv4 =
         packet.view_mut(ip.payload + size_of::<IcmpError>()).ok_or_else(truncated)?;
-    let by = ends.by(header);
+    let by = checksum::from_u32s(ends.by(header));
     header.checksum = checksum::change(header.checksum, by);
     (header.source, header.destination) = (ends.source, ends.destination);
     let Some(ports) = ends.ports else { return Ok(()) };

@@ -101,14 +101,6 @@ impl<'t, T: Tables, N: Note<'t>> Translations for Witness<'t, '_, T, N> {
         if N::SUBPROGRAMS { subprogram::bind(self, passenger) } else { self.tables.bind(passenger) }
     }
     #[inline(always)]
-    fn goes_on(&self, bearer: Bearer, number: u32) -> Result<u32, Stop> {
-        if N::SUBPROGRAMS {
-            subprogram::goes_on(self, bearer, number)
-        } else {
-            self.tables.goes_on(bearer, number)
-        }
-    }
-    #[inline(always)]
     fn open(&self, bearer: Bearer) -> Result<u32, Stop> {
         if N::SUBPROGRAMS { subprogram::open(self, bearer) } else { self.tables.open(bearer) }
     }

@@ -76,9 +76,9 @@ fn connections_of_a_member_end_with_its_drain() -> Result<()> {
     wait_for("two connections of each member", STUCK, || {
         let (ends, index) = Ends::open(&lab, &members, target(&lab))?;
         if index == 0 {
-            leaving.push(ends)
+            leaving.push(ends);
         } else {
-            staying.push(ends)
+            staying.push(ends);
         }
         Ok((leaving.len() > 1 && staying.len() > 1).then_some(()))
     })?;

@@ -36,7 +36,9 @@ fn hostile_packets_of_flows_with_ports() {
             match outcome {
                 Outcome::Transmit => sent += 1,
                 Outcome::Redirect(_) | Outcome::HandOver => returned += 1,
-                other => refused[other.reason().expect("it is not forwarded") as usize] += 1,
+                Outcome::Pass(reason) | Outcome::Drop(reason) | Outcome::Answer(reason) => {
+                    refused[reason as usize] += 1;
+                }
             }
             // Damage may make it one for another listener.
             if outcome == Outcome::Transmit && bytes[..6] == MEMBER_MAC && bytes[12..14] == [8, 0] {
