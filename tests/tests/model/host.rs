@@ -13,7 +13,6 @@ use elb_common::ring::Slot;
 use elb_common::room::FlowTable;
 use elb_userspace::control::plan::{Command, ListenerKey, Region};
 use elb_userspace::control::ring::region::{States, Words};
-use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 
 use crate::script::any_script;
 use crate::trial;
@@ -193,20 +192,15 @@ fn listener_key(key: &ListenerKey) -> ListenerKeyV4 {
 #[test]
 fn no_flow_that_policy_protects_moves() {
     let cases = std::env::var("ELB_MODEL_CASES").map_or(100_000, |cases| cases.parse().unwrap());
-    let seed = std::env::var("ELB_MODEL_SEED").map_or(0, |seed| seed.parse().unwrap());
     std::thread::scope(|scope| {
-        (0..THREADS).for_each(|n| drop(scope.spawn(move || play(cases / THREADS, seed + n))));
+        (0..THREADS).for_each(|n| drop(scope.spawn(move || play(cases / THREADS, n))));
     });
 }
 
-/// The same histories for the same seed: others are for `ELB_MODEL_SEED` to choose.
-fn play(cases: u32, seed: u32) {
+/// Plays histories, others for each thread.
+fn play(cases: u32, thread: u32) {
     let hosts = RefCell::new((Host::default(), Host::default()));
-    let config = Config { failure_persistence: None, ..Config::with_cases(cases) };
-    let mut bytes = [0; 32];
-    bytes[..4].copy_from_slice(&seed.to_le_bytes());
-    let random = TestRng::from_seed(RngAlgorithm::ChaCha, &bytes);
-    let result = TestRunner::new_with_rng(config, random).run(&any_script(40), |script| {
+    let result = trial::histories(cases, thread).run(&any_script(40), |script| {
         let (host, other) = &mut *hosts.borrow_mut();
         trial::run(host, other, &script)
     });

@@ -25,7 +25,6 @@ use elb_userspace::control::plan::{Command, ListenerKey, MapStore as _, Region};
 use elb_userspace::control::ring::region::States;
 use elb_userspace::kernel::bpf::{Capacity, LoadedObject, Maps, Sweeper, coarse_seconds};
 use nix::time::{ClockId, clock_gettime};
-use proptest::test_runner::{Config, TestRunner};
 
 use crate::host::Host;
 use crate::script::any_script;
@@ -302,8 +301,7 @@ impl Datapath for Kernel {
 #[test]
 fn no_flow_that_policy_protects_moves() {
     let datapaths = RefCell::new((Kernel::new(), Host::default()));
-    let config = Config { failure_persistence: None, ..Config::with_cases(2_000) };
-    let result = TestRunner::new(config).run(&any_script(40), |script| {
+    let result = trial::histories(2_000, 0).run(&any_script(40), |script| {
         let (kernel, host) = &mut *datapaths.borrow_mut();
         trial::run(kernel, host, &script)
     });

@@ -221,7 +221,8 @@ impl Oracle {
     ) -> Result<(), TestCaseError> {
         let before = self.flows.remove(&flow);
         let refused = refused || before.as_ref().is_some_and(|before| before.is_refused);
-        let refused = self.clashes(flow, packet, member, span)? || refused;
+        let clash = self.clashes(flow, packet, member, span)?;
+        let refused = clash.is_some() || refused;
         if let Some(member) = member {
             prop_assert!(!self.gone.contains(&member), "member {member} serves nothing any more");
         }
@@ -231,9 +232,10 @@ impl Oracle {
             !before.is_connection && member.is_none() && self.wanted.most(before.member) > 0
         };
         let stays = refused || before.as_ref().is_some_and(is_limited);
-        let at = member.or(last.filter(|_| stays));
-        self.last.extend(at.map(|member| (flow, member)));
         let opens = !self.is_udp() && packet == Packet::Opening;
+        // It was to be the twin's member's, which is remembered of the first packet.
+        let at = member.or(last.filter(|_| stays)).or(clash.filter(|_| opens));
+        self.last.extend(at.map(|member| (flow, member)));
         let is_promised =
             !opens && before.as_ref().is_some_and(|before| self.is_promised(flow, before, span));
         match &before {
@@ -271,7 +273,8 @@ impl Oracle {
         Ok(())
     }
 
-    /// Whether a packet was perhaps refused because of the flow's twin. Where it was not, the twin may be from now on.
+    /// The member of the flow's twin, if a packet was perhaps refused because of that. Where it was not, the twin may be
+    /// from now on.
     ///
     /// Where both listeners have come to share a member's endpoint, what was there before is not noted: each of the two
     /// may take the member from the other once.
@@ -281,12 +284,12 @@ impl Oracle {
         packet: Packet,
         member: Option<u8>,
         span: Span,
-    ) -> Result<bool, TestCaseError> {
-        let Some(twin) = twin_of(flow) else { return Ok(false) };
+    ) -> Result<Option<u8>, TestCaseError> {
+        let Some(twin) = twin_of(flow) else { return Ok(None) };
         let other = self.translated.get(&twin).copied();
-        let Some(member) = member else { return Ok(other.is_some()) };
+        let Some(member) = member else { return Ok(other.map(|other| other.member)) };
         if !self.wanted.translates(member) {
-            return Ok(false);
+            return Ok(None);
         }
         let is_live = |other: &Translated| {
             let is_silent = self.is_udp() && span.to - other.at > milliseconds(HALF_OPEN_TIMEOUT);
@@ -307,7 +310,7 @@ impl Oracle {
         if let Some(twin) = self.flows.get_mut(&twin).filter(|twin| twin.member == member) {
             twin.is_refused = true;
         }
-        Ok(false)
+        Ok(None)
     }
 
     /// Where the pool remembers its clients: all flows of one are at one member, for as long as that takes new

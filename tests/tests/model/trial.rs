@@ -1,12 +1,22 @@
 //! A script, played in a world before the eyes of the oracle.
 
 use proptest::prelude::*;
+use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 
 use crate::host::Host;
 use crate::oracle::{Oracle, Span};
 use crate::packet::Ends;
 use crate::script::{FLOWS, Packet, Script, Step, Wanted, listener_of, twin_of};
 use crate::world::{Datapath, World};
+
+/// So many histories, those of a thread: the same for the same seed. Others are for `ELB_MODEL_SEED` to choose.
+pub fn histories(cases: u32, thread: u32) -> TestRunner {
+    let seed: u32 = std::env::var("ELB_MODEL_SEED").map_or(0, |seed| seed.parse().unwrap());
+    let config = Config { failure_persistence: None, ..Config::with_cases(cases) };
+    let mut bytes = [0; 32];
+    bytes[..4].copy_from_slice(&(seed + thread).to_le_bytes());
+    TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, &bytes))
+}
 
 /// Whether all promises were kept.
 pub fn run(

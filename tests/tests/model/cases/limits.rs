@@ -128,3 +128,29 @@ fn two_connections_from_one_port_do_not_share_a_member() -> Result<(), TestCaseE
     assert_eq!(world.send(5, opening), Some(1));
     Ok(())
 }
+
+/// The first packet of a flow that its member cannot tell from its twin is refused. It is remembered all the same: the next
+/// one goes to that member when the twin is over, though the listener serves another pool by then.
+#[test]
+fn a_flow_that_its_twin_refused_stays_where_it_was() -> Result<(), TestCaseError> {
+    let only = |number: u8, member: u8, forwarding| Pool {
+        algorithm: LbAlgorithm::RoundRobin,
+        forwarding,
+        members: BTreeMap::from([(member, Member::NEW)]),
+        ..pool(number)
+    };
+    run(
+        Wanted {
+            pools: [only(0, 1, Forwarding::L2), only(1, 5, Forwarding::Nat)],
+            listeners: [Listener::of(1, 10); 2],
+            ..wanted()
+        },
+        &[
+            Send(6, Packet::Opening),
+            Send(5, Packet::Opening),
+            Send(6, Packet::Fin),
+            Change(Serve(0, 0)),
+            Send(5, Packet::Opening),
+        ],
+    )
+}
