@@ -308,8 +308,7 @@ fn chosen<F: Family, P: Packet, T: Tables>(
     Ok(Target { backend: u32::from(id), listener: u32::from(listener.id), hash })
 }
 
-/// The number of the source address and port that a flow has; its hash, where its member sees its client. Where it is
-/// asked of each packet, the verifier walks the rest of the way once.
+/// The number of the source address and port that a flow has; its hash, where its member sees its client.
 #[inline(always)]
 fn number<F: Family, T: Tables>(
     tables: &T,
@@ -319,12 +318,11 @@ fn number<F: Family, T: Tables>(
     transport: &Transport,
     hash: u32,
 ) -> Result<u32, Stop> {
-    let unbound = !u32::from(listener.flags) & u32::from(listener_flags::BINDS);
-    if !F::BINDS || !T::IS_APART && unbound != 0 {
+    if !F::BINDS || listener.flags & listener_flags::BINDS == 0 {
         return Ok(hash);
     }
     let owner = F::owner(ip.source, transport.ports.source, listener.id);
-    let (pool, flags) = (listener.pool, transport.flags() | unbound << bind::UNBOUND_SHIFT);
+    let (pool, flags) = (listener.pool, transport.flags());
     tables.bind(Passenger { owner, backend, pool, flags, hash })
 }
 

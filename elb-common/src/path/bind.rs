@@ -6,7 +6,6 @@ use core::hint::black_box;
 use super::{Stop, Tables, Transport};
 use crate::backend::mode;
 use crate::binding::{self, Binding, Course, Owner, Vacancies, says, stage};
-use crate::listener::listener_flags;
 use crate::reason::Reason;
 use crate::snat::{CHOICES, Snat, WAYS};
 
@@ -33,16 +32,11 @@ pub struct Passenger {
     pub backend: u16,
     /// Id of the backend's pool.
     pub pool: u16,
-    /// What its header says, see `Transport::flags`, and [`UNBOUND`].
+    /// What its header says, see `Transport::flags`.
     pub flags: u32,
     /// The hash of its flow, which stays where it has no binding.
     pub hash: u32,
 }
-
-/// Its listener's flows have no bindings: the members see their clients.
-pub const UNBOUND: u32 = (listener_flags::BINDS as u32) << UNBOUND_SHIFT;
-/// How far it is from where listeners have [`listener_flags::BINDS`], so that one is made of the other without a branch.
-pub(super) const UNBOUND_SHIFT: u32 = 16;
 
 /// What a client's packet says of its flow.
 #[inline(always)]
@@ -66,7 +60,7 @@ const fn says_of(flags: u32) -> u32 {
 pub(super) fn number<T: Tables>(tables: &T, passenger: Passenger) -> Result<u32, Stop> {
     let Passenger { owner, backend, pool, flags, hash } = passenger;
     let hides_client = |id| tables.backend(id).is_some_and(|one| one.mode == mode::FULLNAT);
-    if flags & UNBOUND != 0 || !hides_client(backend) {
+    if !hides_client(backend) {
         return Ok(hash);
     }
     bound(tables, Bearer { owner, backend, pool, flags })
