@@ -5,7 +5,12 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 
 use anyhow::{Result, bail};
 use elb_tests::{
-    address::Family, agent::Agent, config::Config, lab::Lab, wait::wait_for, wire::HTTP_PORT,
+    address::Family,
+    agent::Agent,
+    config::Config,
+    lab::Lab,
+    wait::{STUCK, wait_for},
+    wire::HTTP_PORT,
 };
 use serde_json::Value;
 
@@ -34,6 +39,23 @@ impl Ends {
         said(&mut member, &mut client)?;
         Ok((Self { client, member }, index))
     }
+}
+
+/// Connections of the first member, and those of others: at least two of each, since which one gets a connection is not
+/// known before.
+pub(crate) fn two_of_each(
+    lab: &Lab,
+    members: &[TcpListener],
+    target: SocketAddr,
+) -> Result<(Vec<Ends>, Vec<Ends>)> {
+    let (mut of_first, mut others) = (Vec::new(), Vec::new());
+    wait_for("two connections of each member", STUCK, || {
+        let (ends, index) = Ends::open(lab, members, target)?;
+        let of = if index == 0 { &mut of_first } else { &mut others };
+        of.push(ends);
+        Ok((of_first.len() > 1 && others.len() > 1).then_some(()))
+    })?;
+    Ok((of_first, others))
 }
 
 /// The first connection that a member accepts.

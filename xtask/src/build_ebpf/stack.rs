@@ -1,6 +1,7 @@
 //! How much of the BPF stack the calls of a program take. Kernels allow all functions that are called at a time 512 bytes,
 //! and round what each takes up: those before 6.8 to 32 bytes, later ones to 16 (`check_max_stack_depth` in
-//! kernel/bpf/verifier.c). So a program that one kernel loads may be too much for another.
+//! kernel/bpf/verifier.c). So a program that one kernel loads may be too much for another. Functions that helpers call
+//! back, as those of a sweep, are not followed.
 
 use std::collections::{BTreeSet, HashMap};
 

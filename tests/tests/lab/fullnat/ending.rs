@@ -11,12 +11,12 @@ use elb_tests::{
     config::{Config, Forwarding, Pool, Protocol, SourceAddresses},
     lab::Lab,
     status,
-    wait::{STUCK, wait_for},
+    wait::wait_for,
     wire::HTTP_PORT,
 };
 
 use super::{BEAT, WEB};
-use crate::ends::{Ends, is_reset, listening, reload, said, told};
+use crate::ends::{Ends, is_reset, listening, reload, said, told, two_of_each};
 use crate::scene::{LIMIT, SHORT, wait_until_serving};
 
 /// The other half of what [`SourceAddresses::of_backends`] has.
@@ -72,16 +72,7 @@ fn the_first_to_speak_after_a_long_silence_is_reset() -> Result<()> {
 #[test]
 fn connections_of_a_member_end_with_its_drain() -> Result<()> {
     let (lab, members, mut config, agent) = start(|pool| pool.drained_for(SHORT))?;
-    let (mut leaving, mut staying) = (Vec::new(), Vec::new());
-    wait_for("two connections of each member", STUCK, || {
-        let (ends, index) = Ends::open(&lab, &members, target(&lab))?;
-        if index == 0 {
-            leaving.push(ends);
-        } else {
-            staying.push(ends);
-        }
-        Ok((leaving.len() > 1 && staying.len() > 1).then_some(()))
-    })?;
+    let (mut leaving, mut staying) = two_of_each(&lab, &members, target(&lab))?;
     config.pools[0].members.remove(0);
     reload(&agent, &config)?;
     let [before, after] = [SHORT - 4, SHORT + 2].map(|at| Duration::from_secs(at.into()));
@@ -108,9 +99,8 @@ fn other_source_addresses_end_connections_and_serve_new_ones() -> Result<()> {
     let (lab, members, mut config, agent) = start(|pool| pool)?;
     let (mut one, _) = Ends::open(&lab, &members, target(&lab))?;
     config.snat = Some(other_addresses());
-    let said = agent.run(&["check", "--against-running"]);
     reload(&agent, &config)?;
-    assert!(is_reset(&mut one.client)?, "{said:?}");
+    assert!(is_reset(&mut one.client)?, "the client spoke first");
     let (mut other, _) = Ends::open(&lab, &members, target(&lab))?;
     talks(&mut other)?;
     let seen = other.member.peer_addr()?.ip().to_string();

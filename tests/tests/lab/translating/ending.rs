@@ -11,13 +11,13 @@ use elb_tests::{
     config::{Config, Forwarding, Pool, Protocol},
     lab::Lab,
     status,
-    wait::{STUCK, wait_for},
+    wait::wait_for,
     wire::{ECHO_PORT, HTTP_PORT},
 };
 use serde_json::Value;
 
 use super::{OTHER_WEB, WEB};
-use crate::ends::{Ends, is_reset, listening, reload, said, told};
+use crate::ends::{Ends, is_reset, listening, reload, said, told, two_of_each};
 use crate::scene::{LIMIT, wait_until_serving};
 
 /// Seconds that a member serves on after it leaves: the least there is.
@@ -64,18 +64,7 @@ fn the_next_segment_of_either_side_is_reset_when_the_listener_is_gone() -> Resul
 fn the_next_segment_of_either_side_is_reset_when_the_drain_is_over() -> Result<()> {
     let (lab, members, mut config, agent) = start(2)?;
     let target = lab.service(Family::V4, WEB);
-    // Two connections of the first member, by turns: which one gets a connection is not known before.
-    let mut of_first = Vec::new();
-    let mut others = Vec::new();
-    wait_for("two connections of each member", STUCK, || {
-        let (ends, index) = Ends::open(&lab, &members, target)?;
-        if index == 0 {
-            of_first.push(ends);
-        } else {
-            others.push(ends);
-        }
-        Ok((of_first.len() > 1 && others.len() > 1).then_some(()))
-    })?;
+    let (mut of_first, mut others) = two_of_each(&lab, &members, target)?;
     let left = Instant::now();
     config.pools[0].members.remove(0);
     reload(&agent, &config)?;
