@@ -7,7 +7,7 @@ use elb_tests::{
     address::Family,
     agent::Agent,
     client::HeldConnections,
-    config::{Config, Forwarding, Pool, Protocol, SourceAddresses},
+    config::{Config, Forwarding, MonitorKind, Pool, Protocol, SourceAddresses},
     lab::Lab,
     server::Server,
     status,
@@ -36,7 +36,10 @@ impl Scene {
         lab.lb_forwards()?;
         let servers = lab.serve()?;
         lab.backends_up(Forwarding::Ipip)?;
-        let pool = |name| Pool::of(&lab, name, Family::V4, Protocol::Tcp, ECHO_PORT).by(algorithm);
+        let pool = |name| {
+            let pool = Pool::of(&lab, name, Family::V4, Protocol::Tcp, ECHO_PORT);
+            pool.by(algorithm).monitored_by(MonitorKind::Tcp)
+        };
         let (mut one, mut other) =
             (pool("one").forwarding(first), pool("other").forwarding(second));
         one.members.truncate(2);
