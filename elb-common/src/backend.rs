@@ -53,6 +53,9 @@ pub mod mode {
     pub const NAT: u8 = 5;
     /// The same, and the packet gets one of our source addresses in the place of its client's, see [`crate::snat`].
     pub const FULLNAT: u8 = 6;
+    /// The packet becomes one of IPv6, for the address and the port of the backend, from an address that holds its client's,
+    /// see [`crate::embedded`].
+    pub const NAT46: u8 = 7;
 }
 
 /// What a translated packet gets, in the place of [`Backend::outer_source`].
@@ -147,7 +150,7 @@ impl Backend {
     #[inline(always)]
     pub const fn overhead(&self) -> u16 {
         match self.mode {
-            mode::IPIP_V4 => 20,
+            mode::IPIP_V4 | mode::NAT46 => 20,
             mode::IPIP_V6 => 40,
             mode::GUE_V4 => 32,
             mode::GUE_V6 => 52,

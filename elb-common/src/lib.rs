@@ -5,7 +5,7 @@
 //! - the **ABI**: one module per map record ([`listener`], [`pool`], [`ring`], [`backend`], [`flow`], [`room`],
 //!   [`fragment`], [`quic`], [`admission`], [`error_limit`], [`interface`], [`client_hop`], [`reply`], [`exception`],
 //!   [`counter`], [`reason`],
-//!   [`trace`], [`cut`], [`vip_bits`]) and their names and sizes ([`names`], [`limits`]);
+//!   [`trace`], [`cut`], [`vip_bits`], [`binding`], [`snat`], [`embedded`]) and their names and sizes ([`names`], [`limits`]);
 //! - the **packet path** ([`path`]): parse → classify → select → forward → account, generic over
 //!   where the bytes and the tables live. The kernel runs it over an XDP frame and BPF maps, tests
 //!   and tools run the same code over a byte slice.
@@ -34,6 +34,7 @@ pub mod client;
 pub mod client_hop;
 pub mod counter;
 pub mod cut;
+pub mod embedded;
 pub mod error_limit;
 pub mod exception;
 pub mod flow;

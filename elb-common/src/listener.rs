@@ -3,6 +3,7 @@
 use bytemuck::{Pod, Zeroable};
 
 use crate::addr::{Be16, Be32, Be128, join, split};
+use crate::embedded::Prefix;
 
 /// Key of `LISTENERS_V4`: address (4 bytes), port (2), protocol (1), zero (1).
 /// Port 0 stands for any port. Held as one word, because a key that is stored field by field makes
@@ -135,12 +136,38 @@ impl ListenerPool {
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
 pub struct ListenerEndpoint {
-    /// The virtual address. IPv4 in the first four bytes.
+    /// The virtual address. IPv4 in the first four bytes, before the [prefix](Self::prefix).
     pub vip: Be128,
     /// The port.
     pub port: Be16,
     /// Zero.
     pub reserved: u16,
+}
+
+impl ListenerEndpoint {
+    /// At an IPv4 address; with a prefix, members with IPv6 know its clients by addresses of that.
+    pub const fn v4(vip: Be32, port: Be16, prefix: Option<Prefix>) -> Self {
+        let [first, second] = match prefix {
+            Some(prefix) => prefix,
+            None => [0; 2],
+        };
+        Self { vip: Be128::from_raw([vip.raw(), first, second, 0]), port, reserved: 0 }
+    }
+
+    /// The virtual IPv4 address.
+    #[inline(always)]
+    pub const fn vip_v4(&self) -> Be32 {
+        let [vip, ..] = self.vip.raw();
+        Be32::from_raw(vip)
+    }
+
+    /// The prefix of the addresses that members with IPv6 know the clients of an IPv4 address by; all zeroes: they have
+    /// none.
+    #[inline(always)]
+    pub const fn prefix(&self) -> Prefix {
+        let [_, first, second, _] = self.vip.raw();
+        [first, second]
+    }
 }
 
 impl Listener {
