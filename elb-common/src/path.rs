@@ -40,6 +40,7 @@ mod select;
 pub mod subprogram;
 mod translate;
 pub mod unwrap;
+mod version;
 pub mod wire;
 
 mod frame;
@@ -181,7 +182,9 @@ fn forwarded<F: Family, P: Packet, T: Tables>(
             forward::nat::may_translate::<F, P, T>(packet, tables, link, ip, (ids, backend))?;
         }
     }
-    forward::packet::<F, P, T>(packet, tables, link, ip, (id, backend), target.hash)?;
+    // By what their packets leave members answer: the source port, or the listener.
+    let number = if backend.mode == mode::NAT46 { target.listener } else { target.hash };
+    forward::packet::<F, P, T>(packet, tables, link, ip, (id, backend), number)?;
     Ok(backend.ifindex)
 }
 

@@ -183,6 +183,9 @@ reasons! {
     48 NoSourcePort "no_source_port" Dropped
         "all source ports that the flow may have are in use by others (fullnat)"
         "give [snat] more addresses; `elb status` shows how many of their ports are in use";
+    49 UdpChecksum "udp_checksum" Dropped
+        "the datagram has no checksum, which IPv6 demands, and cannot get one, since it came in fragments or is longer than 1500 bytes (nat46)"
+        "let the sender use checksums, or smaller datagrams";
 }
 
 /// Elements of `REASON_COUNTERS`; room for reasons to come.

@@ -13,6 +13,7 @@ mod choice;
 mod fragment;
 mod socket;
 mod translation;
+mod version;
 
 pub(crate) use answer::*;
 pub(crate) use binding::*;
@@ -20,6 +21,7 @@ pub(crate) use choice::*;
 pub(crate) use fragment::*;
 pub(crate) use socket::*;
 pub(crate) use translation::*;
+pub(crate) use version::*;
 
 /// No reason has this number.
 const NONE: u32 = 0xff;

@@ -5,9 +5,11 @@ mod gue;
 mod ipip;
 mod l2;
 pub(super) mod nat;
+pub(super) mod nat46;
 mod outer;
 
-use super::{Family, Ip, Link, Outcome, Packet, Stop, Tables};
+use super::version::{FRAGMENT, sum};
+use super::{Family, Ip, Link, Outcome, Packet, Stop, Tables, part};
 use crate::backend::{Backend, mode};
 use crate::reason::Reason;
 
@@ -29,7 +31,8 @@ pub(super) fn outcome<P: Packet>(packet: &P, ifindex: u32) -> Outcome {
     }
 }
 
-/// Rewrites the frame as the backend's mode wants it, and prepares its way out.
+/// Rewrites the frame as the backend's mode wants it, and prepares its way out. `hash` is that of its flow; with `fullnat` the
+/// number of its source address and port, with `nat46` that of its listener.
 #[inline(always)]
 pub(super) fn packet<F: Family, P: Packet, T: Tables>(
     packet: &mut P,
@@ -55,6 +58,7 @@ pub(super) fn packet<F: Family, P: Packet, T: Tables>(
         mode::FULLNAT if F::BINDS && (T::IS_APART || hash != NO_NUMBER) => {
             tables.translate_both::<F, P>(packet, link, ip, (id, hash))?;
         }
+        mode::NAT46 if F::BINDS => as_v6::<F, P, T>(packet, tables, link, ip, (id, backend), hash)?,
         mode::NAT if T::IS_APART => tables.translate::<F, P>(packet, link, ip, id)?,
         // What a later fragment of IPv6 calls its protocol says nothing.
         mode::NAT if ip.protocol == F::ICMP && !ip.is_later_fragment() => {
@@ -73,6 +77,30 @@ pub(super) fn packet<F: Family, P: Packet, T: Tables>(
         return Err(Stop::because(Reason::NoDevice));
     }
     Ok(())
+}
+
+/// Makes the packet one of IPv6 for a backend.
+#[inline(always)]
+fn as_v6<F: Family, P: Packet, T: Tables>(
+    packet: &mut P,
+    tables: &T,
+    link: &Link,
+    ip: &Ip<F::Addr>,
+    (id, backend): (u16, &Backend),
+    listener: u32,
+) -> Result<(), Stop> {
+    if ip.fragment == part::WHOLE && F::header(packet, link.end)?.protocol == F::ICMP {
+        return tables.translate_46_error::<F, P>(packet, (id, listener));
+    }
+    // A fragment grows by one header more.
+    let largest = u32::from(backend.largest).saturating_sub(FRAGMENT as u32);
+    if ip.fragment != part::WHOLE && ip.length > largest {
+        return Err(Stop(tables.too_big::<F, P>(packet, largest as u16)));
+    }
+    if sum::is_missing(packet, ip) {
+        tables.sum_datagram::<F, P>(packet, link, ip)?;
+    }
+    tables.translate_46::<F, P>(packet, link, ip, (id, listener))
 }
 
 /// A packet on its way into a tunnel.

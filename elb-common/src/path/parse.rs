@@ -99,6 +99,8 @@ pub trait Family {
     const HAS_CHECKSUM: bool;
     /// Whether members may see source addresses of ours.
     const BINDS: bool;
+    /// Whether members may know clients of the other version by addresses of this one.
+    const EMBEDS: bool;
     /// Protocol number of this version inside another IP header.
     const INNER_PROTOCOL: u8;
     /// Protocol number of its control messages.
@@ -180,6 +182,8 @@ pub trait Family {
         port: Be16,
         protocol: u8,
     ) -> Option<&Reply>;
+    /// The number of the listener of the client that members know by this address; none: it is no such address.
+    fn listener_of_client<T: Tables>(tables: &T, address: Self::Addr) -> Option<u16>;
     /// Whose the binding of a client's flow is.
     fn owner(client: Self::Addr, port: Be16, listener: u16) -> Owner;
     /// The number of a port of a source address of ours; none: it is not.

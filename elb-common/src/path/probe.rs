@@ -57,13 +57,29 @@ fn ip<F: Family, P: Packet, T: Tables>(
     let id = F::probed(tables, &key).ok_or(Stop(Reason::NotProbe))?;
     let backend = tables.backend(id).ok_or(Stop(Reason::UnknownBackend))?;
     // It is answered at this host's own address.
-    let is_own = backend.mode == mode::FULLNAT;
+    let is_own = matches!(backend.mode, mode::FULLNAT | mode::NAT46);
     if is_own && !parse::is_transport(ip.protocol) {
         return Err(Stop(Reason::OtherProtocol));
     }
-    let hash = if is_own { NO_NUMBER } else { F::hash(&key, algorithm::FIVE_TUPLE) };
+    let hash = match backend.mode {
+        mode::FULLNAT => NO_NUMBER,
+        mode::NAT46 => listener::<F, P, T>(packet, tables, &ip)?,
+        _ => F::hash(&key, algorithm::FIVE_TUPLE),
+    };
     forward::packet::<F, P, T>(packet, tables, link, &ip, (id, backend), hash)?;
     Ok(forward::outcome(packet, backend.ifindex))
+}
+
+/// The number of the listener that is probed.
+#[inline(always)]
+fn listener<F: Family, P: Packet, T: Tables>(
+    packet: &P,
+    tables: &T,
+    ip: &Ip<F::Addr>,
+) -> Result<u32, Stop> {
+    let Ports { destination, .. } = ports::<F, P>(packet, ip)?;
+    let listener = F::listener(tables, ip.destination, destination, ip.protocol);
+    listener.map(|listener| u32::from(listener.id)).ok_or(Stop(Reason::NoListener))
 }
 
 /// The ports of a probe; those of an echo request are its identifier and 0.

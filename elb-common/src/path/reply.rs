@@ -3,6 +3,7 @@
 //! say which listener it is.
 
 pub(super) mod bound;
+pub(super) mod embedded;
 
 use super::answer::refuse::refusal;
 use super::ends::{Address, end};
@@ -174,16 +175,22 @@ pub(super) fn packet<F: Family, P: Packet, T: Tables>(
     if !is_from_member(packet, link, reply) {
         return Err(Stop::because(Reason::ReplyUnknown).into());
     }
+    let is_over = reply.flags & reply_flags::ENDED != 0;
+    if let Some(listener) = F::listener_of_client(tables, ip.destination) {
+        if is_over {
+            return Err(over(ip));
+        }
+        return tables.reply_embedded::<F, P>(packet, link, ip, (listener, reply.backend));
+    }
     let hop = hop::<F, T>(tables, ip.destination);
     let is_here = hop.is_some_and(ClientHop::is_local);
     if is_here && !tables.answers_probe::<F, P>(packet, link, ip) {
         return Err(Stop(Reason::NotVip).into());
     }
     // Answers to clients go to source addresses of ours.
-    if F::BINDS && !is_here && reply.flags & reply_flags::PROBES != 0 {
+    if !is_here && reply.flags & reply_flags::PROBES != 0 {
         return Err(Stop(Reason::NotVip).into());
     }
-    let is_over = reply.flags & reply_flags::ENDED != 0;
     const ASKED: u16 = reply_flags::SHARED | reply_flags::ENDED;
     let no_way = || Stop::because(Reason::NoRoute);
     if reply.flags & ASKED != 0 || tables.is_excepted(reply.backend) {
@@ -321,6 +328,9 @@ pub(super) fn error<F: Family, P: Packet, T: Tables>(
     classify::addressed(packet, tables, link)?;
     if reply.ifindex != packet.ingress() {
         return Err(Stop(Reason::ReplyUnknown).into());
+    }
+    if let Some(listener) = F::listener_of_client(tables, quoted.source) {
+        return tables.reply_embedded_error::<F, P>(packet, (listener, reply.backend));
     }
     let hop = way::<F, T>(tables, ip.destination)?;
     let ports = Ports { source: ports.source, destination: reply.port };

@@ -9,21 +9,22 @@ use elb_common::path::subprogram::{self, Place};
 use elb_common::path::{Family, Stop};
 use elb_ebpf::packet::XdpPacket;
 
-use super::{done, per_version, word_of};
+use super::{done, per_version, version, word_of};
 use crate::handle::Maps;
 
 #[inline(always)]
 pub(crate) fn reply<F: Family>(
     context: &XdpContext,
-    Place { offsets, payload }: Place,
+    place: Place,
     endpoint: u32,
 ) -> Result<Back, NotBack> {
-    subprogram::unpack_back(black_box(call_reply::<F>(context, offsets, payload, endpoint)))
+    let Place { offsets, payload } = place;
+    version::back::<F>(context, place, call_reply::<F>(context, offsets, payload, endpoint))
 }
 
 #[inline(always)]
 pub(crate) fn reply_error<F: Family>(context: &XdpContext) -> Result<Back, NotBack> {
-    subprogram::unpack_back(black_box(call_reply_error::<F>(context)))
+    version::error_back::<F>(context, call_reply_error::<F>(context))
 }
 
 #[inline(always)]

@@ -9,7 +9,7 @@ use elb_common::limits::EXCEPTION_LIFETIME;
 use elb_common::listener::{ListenerEndpoint, ListenerKeyV4, ListenerKeyV6};
 use elb_common::path::bind::{Bearer, Passenger};
 use elb_common::path::reply::{Back, NotBack};
-use elb_common::path::subprogram::Place;
+use elb_common::path::subprogram::{EMBEDDED, EMBEDDED_ERROR, Place};
 use elb_common::path::{Family, Ip, Link, Packet, Stop, Tables, Translations};
 use elb_common::reply::Reply;
 use elb_common::snat::{Snat, WAYS};
@@ -171,6 +171,57 @@ impl Translations for Maps<'_> {
         number: u32,
     ) -> Result<Back, NotBack> {
         subprogram::reply_bound(self.context, Place::of(link, ip), number)
+    }
+
+    #[inline(always)]
+    fn sum_datagram<F: Family, P: Packet>(
+        &self,
+        _: &mut P,
+        link: &Link,
+        ip: &Ip<F::Addr>,
+    ) -> Result<(), Stop> {
+        subprogram::sum_datagram(self.context, Place::of(link, ip))
+    }
+
+    #[inline(always)]
+    fn translate_46<F: Family, P: Packet>(
+        &self,
+        _: &mut P,
+        link: &Link,
+        ip: &Ip<F::Addr>,
+        (backend, listener): (u16, u32),
+    ) -> Result<(), Stop> {
+        subprogram::translate_46(self.context, Place::of(link, ip), (backend, listener as u16))
+    }
+
+    #[inline(always)]
+    fn translate_46_error<F: Family, P: Packet>(
+        &self,
+        _: &mut P,
+        (backend, listener): (u16, u32),
+    ) -> Result<(), Stop> {
+        subprogram::translate_46_error(self.context, (backend, listener as u16))
+    }
+
+    #[inline(always)]
+    fn reply_embedded<F: Family, P: Packet>(
+        &self,
+        _: &mut P,
+        _: &Link,
+        _: &Ip<F::Addr>,
+        (listener, backend): (u16, u16),
+    ) -> Result<Back, NotBack> {
+        // By the program itself, see `subprogram::back`.
+        Ok(Back { ifindex: EMBEDDED, listener, backend })
+    }
+
+    #[inline(always)]
+    fn reply_embedded_error<F: Family, P: Packet>(
+        &self,
+        _: &mut P,
+        (listener, backend): (u16, u16),
+    ) -> Result<Back, NotBack> {
+        Ok(Back { ifindex: EMBEDDED_ERROR, listener, backend })
     }
 
     #[inline(always)]

@@ -42,6 +42,7 @@ impl Family for V4 {
     const HOP_WORD: usize = 2;
     const HAS_CHECKSUM: bool = true;
     const BINDS: bool = true;
+    const EMBEDS: bool = false;
     const INNER_PROTOCOL: u8 = IpProto::Ipv4 as u8;
     const ICMP: u8 = IpProto::Icmp as u8;
     /// RFC 791 §3.1.
@@ -201,6 +202,11 @@ impl Family for V4 {
     #[inline(always)]
     fn reply<T: Tables>(tables: &T, address: Be32, port: Be16, protocol: u8) -> Option<&Reply> {
         tables.reply_v4(&ListenerKeyV4::new(address, port, protocol))
+    }
+
+    #[inline(always)]
+    fn listener_of_client<T: Tables>(_: &T, _: Be32) -> Option<u16> {
+        None
     }
 
     #[inline(always)]

@@ -5,7 +5,7 @@ use network_types::ip::IpProto;
 use super::super::ends::{Address, end};
 use super::super::question::QuestionV6;
 use super::super::wire::{Ipv6, Tcp};
-use super::super::{Outcome, Packet, Stop, Tables, answer};
+use super::super::{Outcome, Packet, Stop, Tables, answer, reply};
 use super::{Family, Ip, Link, Transport, extension, is_transport, part};
 use crate::addr::{Be16, Be128};
 use crate::admission::GroupKeyV6;
@@ -35,6 +35,7 @@ impl Family for V6 {
     const HOP_WORD: usize = 1;
     const HAS_CHECKSUM: bool = false;
     const BINDS: bool = false;
+    const EMBEDS: bool = true;
     const INNER_PROTOCOL: u8 = IpProto::Ipv6 as u8;
     const ICMP: u8 = IpProto::Ipv6Icmp as u8;
     /// RFC 8200 §5.
@@ -168,6 +169,11 @@ impl Family for V6 {
     #[inline(always)]
     fn reply<T: Tables>(tables: &T, address: Be128, port: Be16, protocol: u8) -> Option<&Reply> {
         tables.reply_v6(&ListenerKeyV6::new(address, port, protocol))
+    }
+
+    #[inline(always)]
+    fn listener_of_client<T: Tables>(tables: &T, address: Be128) -> Option<u16> {
+        reply::embedded::listener(tables, address)
     }
 
     #[inline(always)]

@@ -110,6 +110,64 @@ pub trait Translations: Sized {
     {
         subprogram::reply_bound::<P, Self>(packet, self, Place::of(link, ip), number)
     }
+    /// Gives a datagram of IPv4 the checksum that it lacks, see [`subprogram::sum_datagram`].
+    fn sum_datagram<F: Family, P: Packet>(
+        &self,
+        packet: &mut P,
+        link: &Link,
+        ip: &Ip<F::Addr>,
+    ) -> Result<(), Stop> {
+        subprogram::sum_datagram(packet, Place::of(link, ip))
+    }
+    /// Translates a packet for a backend with IPv6, see [`subprogram::translate_46`].
+    fn translate_46<F: Family, P: Packet>(
+        &self,
+        packet: &mut P,
+        link: &Link,
+        ip: &Ip<F::Addr>,
+        (backend, listener): (u16, u32),
+    ) -> Result<(), Stop>
+    where
+        Self: Tables,
+    {
+        let place = Place::of(link, ip);
+        subprogram::translate_46::<P, Self>(packet, self, place, backend, listener as u16)
+    }
+    /// An error about an answer of such a backend is translated, see [`subprogram::translate_46_error`].
+    fn translate_46_error<F: Family, P: Packet>(
+        &self,
+        packet: &mut P,
+        (backend, listener): (u16, u32),
+    ) -> Result<(), Stop>
+    where
+        Self: Tables,
+    {
+        subprogram::translate_46_error::<P, Self>(packet, self, backend, listener as u16)
+    }
+    /// The answer of a member with IPv6 to a client with IPv4 is translated back, see [`subprogram::reply_embedded`].
+    fn reply_embedded<F: Family, P: Packet>(
+        &self,
+        packet: &mut P,
+        link: &Link,
+        ip: &Ip<F::Addr>,
+        ids: (u16, u16),
+    ) -> Result<Back, NotBack>
+    where
+        Self: Tables,
+    {
+        subprogram::reply_embedded::<P, Self>(packet, self, Place::of(link, ip), ids)
+    }
+    /// The same of an error about what such a client sent, see [`subprogram::reply_embedded_error`].
+    fn reply_embedded_error<F: Family, P: Packet>(
+        &self,
+        packet: &mut P,
+        ids: (u16, u16),
+    ) -> Result<Back, NotBack>
+    where
+        Self: Tables,
+    {
+        subprogram::reply_embedded_error::<P, Self>(packet, self, ids)
+    }
 
     /// The answer of a member is translated back, see [`subprogram::reply`].
     fn reply<F: Family, P: Packet>(

@@ -92,7 +92,7 @@ const fn changed(old: Be16, new: Be16) -> u32 {
 /// Translates the port of a quoted packet, and its checksum if that is quoted. What this adds to the sum of the words
 /// that the error covers.
 #[inline(always)]
-fn inner<const END: usize, P: Packet>(
+pub(in super::super) fn inner<const END: usize, P: Packet>(
     packet: &mut P,
     Quote { payload, protocol }: Quote,
     end: usize,

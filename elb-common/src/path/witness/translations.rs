@@ -134,6 +134,68 @@ impl<'t, T: Tables, N: Note<'t>> Translations for Witness<'t, '_, T, N> {
         }
     }
     #[inline(always)]
+    fn sum_datagram<F: Family, P: Packet>(
+        &self,
+        packet: &mut P,
+        link: &Link,
+        ip: &Ip<F::Addr>,
+    ) -> Result<(), Stop> {
+        self.tables.sum_datagram::<F, P>(packet, link, ip)
+    }
+    #[inline(always)]
+    fn translate_46<F: Family, P: Packet>(
+        &self,
+        packet: &mut P,
+        link: &Link,
+        ip: &Ip<F::Addr>,
+        (backend, listener): (u16, u32),
+    ) -> Result<(), Stop> {
+        if N::SUBPROGRAMS {
+            let place = Place::of(link, ip);
+            subprogram::translate_46::<P, Self>(packet, self, place, backend, listener as u16)
+        } else {
+            self.tables.translate_46::<F, P>(packet, link, ip, (backend, listener))
+        }
+    }
+    #[inline(always)]
+    fn translate_46_error<F: Family, P: Packet>(
+        &self,
+        packet: &mut P,
+        (backend, listener): (u16, u32),
+    ) -> Result<(), Stop> {
+        if N::SUBPROGRAMS {
+            subprogram::translate_46_error::<P, Self>(packet, self, backend, listener as u16)
+        } else {
+            self.tables.translate_46_error::<F, P>(packet, (backend, listener))
+        }
+    }
+    #[inline(always)]
+    fn reply_embedded<F: Family, P: Packet>(
+        &self,
+        packet: &mut P,
+        link: &Link,
+        ip: &Ip<F::Addr>,
+        ids: (u16, u16),
+    ) -> Result<Back, NotBack> {
+        if N::SUBPROGRAMS {
+            subprogram::reply_embedded::<P, Self>(packet, self, Place::of(link, ip), ids)
+        } else {
+            self.tables.reply_embedded::<F, P>(packet, link, ip, ids)
+        }
+    }
+    #[inline(always)]
+    fn reply_embedded_error<F: Family, P: Packet>(
+        &self,
+        packet: &mut P,
+        ids: (u16, u16),
+    ) -> Result<Back, NotBack> {
+        if N::SUBPROGRAMS {
+            subprogram::reply_embedded_error::<P, Self>(packet, self, ids)
+        } else {
+            self.tables.reply_embedded_error::<F, P>(packet, ids)
+        }
+    }
+    #[inline(always)]
     fn reply<F: Family, P: Packet>(
         &self,
         packet: &mut P,
