@@ -40,6 +40,7 @@ mod select;
 pub mod subprogram;
 mod translate;
 pub mod unwrap;
+mod verifier;
 mod version;
 pub mod wire;
 

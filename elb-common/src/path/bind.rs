@@ -3,6 +3,7 @@
 
 use core::hint::black_box;
 
+use super::verifier::forgotten;
 use super::{Stop, Tables, Transport};
 use crate::backend::mode;
 use crate::binding::{self, Binding, Course, Owner, Vacancies, says, stage};
@@ -73,16 +74,9 @@ fn bound<T: Tables>(tables: &T, bearer: Bearer) -> Result<u32, Stop> {
     let hash = snat.hash(bearer.owner.0);
     match own(tables, snat, hash, bearer.owner) {
         // It may be found at many places.
-        Some(number) => goes_on(tables, bearer, forgotten(number, hash)),
+        Some(number) => goes_on(tables, bearer, forgotten(u64::from(number), hash) as u32),
         None => tables.open(bearer),
     }
-}
-
-/// The same number, of which the verifier forgets what it knows: it would walk what follows once for each that this can
-/// be. `unknown` is something that it knows nothing of.
-#[inline(always)]
-fn forgotten(number: u32, unknown: u64) -> u32 {
-    black_box(number ^ unknown as u32) ^ unknown as u32
 }
 
 /// The number of a binding for a flow that a packet opens.
@@ -125,7 +119,7 @@ const fn begins(says: u32) -> bool {
 fn goes_on<T: Tables>(tables: &T, bearer: Bearer, number: u32) -> Result<u32, Stop> {
     let now = tables.now();
     let Binding { course, .. } = tables.binding(number).ok_or(Stop(Reason::NotOpen))?;
-    let says = forgotten(says_of(bearer.flags), course.0);
+    let says = forgotten(u64::from(says_of(bearer.flags)), course.0) as u32;
     let is_over = course.is_over(now) || course.backend() != bearer.backend;
     let uses_again = says & says::OPENS != 0 && course.stage() != stage::OPEN;
     if begins(says) && (is_over || uses_again) {

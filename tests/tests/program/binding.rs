@@ -153,7 +153,7 @@ fn a_reset_has_the_numbers_of_the_segment_that_it_answers() {
 fn who_was_silent_for_too_long_is_reset_on_either_side() {
     for from_client in [true, false] {
         for program in PROGRAMS {
-            let mut scene = Scene::new(program);
+            let mut scene = Scene::new(program, bind);
             let source = scene.forwards(&asks(SYN, b""));
             scene.returns(&answers(source, SYN | ACK, b""));
             scene.forwards(&asks(ACK, b""));
@@ -179,7 +179,7 @@ fn who_was_silent_for_too_long_is_reset_on_either_side() {
 fn a_port_rests_after_its_connection() {
     for (client_first, lifetime) in [(true, CLOSED_LIFETIME), (false, TIME_WAIT)] {
         for program in PROGRAMS {
-            let mut scene = Scene::new(program);
+            let mut scene = Scene::new(program, bind);
             let source = scene.forwards(&asks(SYN, b""));
             scene.forwards(&asks(ACK, b""));
             if client_first {

@@ -14,6 +14,7 @@ mod cases;
 mod frame;
 mod kernel;
 mod oracle;
+mod scene;
 mod steps;
 mod world;
 
@@ -44,3 +45,4 @@ mod sweep;
 mod tracing;
 mod translating;
 mod tunnels;
+mod versions;

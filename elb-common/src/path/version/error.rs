@@ -10,6 +10,7 @@ use network_types::ip::IpProto;
 use super::super::control::Quote;
 use super::super::ends::end;
 use super::super::translate::{Port, quote};
+use super::super::verifier::forgotten;
 use super::super::wire::{Icmp, IcmpError, Ipv4, Ipv6};
 use super::super::{Family, Ip, Link, Packet, Stop, parse, part};
 use super::{Ends, Hop, KEPT_WHOLE, LEAST_MTU, LONGER, Part, Says, ipv4, sum_of};
@@ -22,12 +23,28 @@ use network_types::eth::EtherType;
 const ICMP: u8 = IpProto::Icmp as u8;
 const ICMPV6: u8 = IpProto::Ipv6Icmp as u8;
 
-/// What an error says, without its checksum.
+/// What an error says, without its checksum, in one number: type, code, and from bit 32 on the word behind the checksum.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Message {
-    kind: u8,
-    code: u8,
-    word: u32,
+pub(super) struct Message(u64);
+
+impl Message {
+    #[inline(always)]
+    const fn new(kind: u8, code: u8, word: u32) -> Self {
+        Self(kind as u64 | (code as u64) << 8 | (word as u64) << 32)
+    }
+
+    /// Type and code as the first word of an error.
+    #[inline(always)]
+    const fn first(self) -> [u8; 2] {
+        [self.0 as u8, (self.0 >> 8) as u8]
+    }
+
+    /// The same, of which the verifier forgets what it is.
+    #[inline(always)]
+    fn forgotten(self, error: &IcmpError) -> Self {
+        let unknown = u64::from(error.word.raw());
+        Self(forgotten(self.0, unknown << 32 | unknown))
+    }
 }
 
 /// The longest error of IPv6 (RFC 4443 §2.4(c)).
@@ -64,7 +81,7 @@ const NEXT_HEADER: u32 = 6;
 pub(super) fn in_v6(error: &IcmpError) -> Option<Message> {
     let Icmp { kind, code, .. } = error.icmp;
     let word = u32::from_be(error.word.raw());
-    let says = |kind, code, word| Some(Message { kind, code, word });
+    let says = |kind, code, word| Some(Message::new(kind, code, word));
     match (kind, code) {
         (kind::TIME_EXCEEDED, code) => says(kind::TIME_EXCEEDED_V6, code, 0),
         (kind::UNREACHABLE, code::TOO_BIG) => {
@@ -87,7 +104,7 @@ pub(super) fn in_v6(error: &IcmpError) -> Option<Message> {
 #[inline(always)]
 pub(super) fn in_v4(error: &IcmpError) -> Option<Message> {
     let Icmp { kind, code, .. } = error.icmp;
-    let says = |kind, code, word| Some(Message { kind, code, word });
+    let says = |kind, code, word| Some(Message::new(kind, code, word));
     match (kind, code) {
         (kind::TIME_EXCEEDED_V6, code) => says(kind::TIME_EXCEEDED, code, 0),
         (kind::TOO_BIG_V6, _) => {
@@ -149,7 +166,7 @@ pub(in super::super) fn to_v6<P: Packet>(
     // Known to be within the packet, but not to the verifier, for which the compiler must not know it either.
     let error_at = black_box(ip.payload);
     let error: IcmpError = *packet.view(error_at).ok_or_else(truncated)?;
-    let message = in_v6(&error).ok_or(Stop(Reason::OtherProtocol))?;
+    let message = in_v6(&error).ok_or(Stop(Reason::OtherProtocol))?.forgotten(&error);
     let inner: &Ipv4 = packet.view(error_at + size_of::<IcmpError>()).ok_or_else(truncated)?;
     let mut sum = u64::from(!error.icmp.checksum) + u64::from(!checksum::fold(sum_of(inner)));
     sum += u64::from(inner_change::<{ end::SOURCE }, P>(packet, link, ip, quote, change.port)?);
@@ -199,7 +216,7 @@ pub(in super::super) fn to_v4<P: Packet>(
     let truncated = || Stop(Reason::Truncated);
     let error_at = link.end + size_of::<Ipv6>();
     let error: IcmpError = *packet.view(error_at).ok_or_else(truncated)?;
-    let message = in_v4(&error).ok_or(Stop(Reason::OtherProtocol))?;
+    let message = in_v4(&error).ok_or(Stop(Reason::OtherProtocol))?.forgotten(&error);
     let sum = u64::from(!error.icmp.checksum)
         + away(pseudo_of(packet.view(link.end).ok_or_else(truncated)?))
         + quote_to_v4(packet, link, change)?;
@@ -284,11 +301,11 @@ fn inner_change<const END: usize, P: Packet>(
 /// The error with what it says, and its checksum from the sum of the words that it covers but for that and what it said
 /// before.
 #[inline(always)]
-fn written(old: &IcmpError, Message { kind, code, word }: Message, sum: u64) -> IcmpError {
-    let away = |kind: u8, code: u8| u64::from(!u16::from_ne_bytes([kind, code]));
-    let word = Be32::from_raw(word.to_be());
+fn written(old: &IcmpError, message: Message, sum: u64) -> IcmpError {
+    let word = Be32::from_raw(((message.0 >> 32) as u32).to_be());
+    let [kind, code] = message.first();
     let sum = sum
-        + away(old.icmp.kind, old.icmp.code)
+        + u64::from(!u16::from_ne_bytes([old.icmp.kind, old.icmp.code]))
         + u64::from(u16::from_ne_bytes([kind, code]))
         + u64::from(!old.word.raw())
         + u64::from(word.raw());

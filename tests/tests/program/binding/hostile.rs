@@ -18,7 +18,7 @@ const FLOWS: usize = 32;
 #[test]
 fn hostile_packets_of_flows_with_ports() {
     for program in [names::PROGRAM, names::TRACED_PROGRAM] {
-        let mut scene = Scene::new(program);
+        let mut scene = Scene::new(program, bind);
         let mut random = Random(0xb14d_2026);
         let mut sources = vec![(SOURCE, 5_000)];
         let (mut sent, mut returned, mut refused) = (0, 0, vec![0; Reason::ALL.len()]);

@@ -25,7 +25,7 @@ struct Known {
 /// share a port, and what is over is refused.
 #[test]
 fn random_flows_never_share_a_port() {
-    let mut scene = Scene::new(names::PROGRAM);
+    let mut scene = Scene::new(names::PROGRAM, bind);
     let mut random = Random(0x2545_f491_4f6c_dd1d);
     let mut flows: BTreeMap<(u16, u8), Known> = BTreeMap::new();
     let IpAddr::V4(vip) = vip4() else { unreachable!() };

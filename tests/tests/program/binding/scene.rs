@@ -7,15 +7,13 @@ use elb_common::backend::mode;
 use elb_common::binding::{Binding, Bucket, Course, Owner};
 use elb_common::listener::{ListenerEndpoint, ListenerKeyV4, listener_flags, vip_flags};
 use elb_common::names;
-use elb_common::path::{Frame, Memory, Outcome, process};
-use elb_common::reason::Reason;
+use elb_common::path::{Memory, Outcome};
 use elb_common::reply::reply_flags;
 use elb_common::snat::{self, Snat, WAYS};
 
-use crate::action;
-use crate::cases::hex;
 use crate::frame::*;
-use crate::kernel::{Kernel, PROGRAMS, now};
+use crate::kernel::now;
+pub(super) use crate::scene::Scene;
 use crate::world::translation::{ROUTER_MAC, client};
 use crate::world::*;
 
@@ -32,60 +30,15 @@ pub(super) const SNAT: Snat = Snat {
     secret: 0x0123_4567_89ab_cdef,
 };
 
-/// The world in the kernel and on the host.
-pub(super) struct Scene {
-    pub(super) kernel: Kernel,
-    pub(super) memory: Memory,
-}
-
 /// Runs a test with each program that forwards.
 pub(super) fn with_each(test: impl Fn(Scene)) {
-    for program in PROGRAMS {
-        test(Scene::new(program));
-    }
+    Scene::each(bind, test);
 }
 
 /// A source address and port of ours.
 pub(super) type Source = (Ipv4Addr, u16);
 
 impl Scene {
-    pub(super) fn new(program: &'static str) -> Self {
-        let mut memory = world(now()).memory();
-        bind(&mut memory);
-        Self { kernel: Kernel::with(program, &memory), memory }
-    }
-
-    /// Changes what is in the maps; what was there stays.
-    pub(super) fn change(&mut self, change: impl FnOnce(&mut Memory)) {
-        change(&mut self.memory);
-        self.kernel.fill(&self.memory);
-    }
-
-    /// Both must agree on every byte.
-    #[track_caller]
-    pub(super) fn run(&mut self, frame: &[u8]) -> (Outcome, Vec<u8>) {
-        self.memory.now = now();
-        let ran = self.kernel.run(frame);
-        let mut buffer = [0u16; 2048];
-        let mut host = Frame::new(&mut buffer, frame, INGRESS).expect("a small frame");
-        let outcome = process(&mut host, &self.memory);
-        let action = match outcome {
-            Outcome::Pass(_) | Outcome::HandOver => action::PASS,
-            Outcome::Drop(_) => action::DROP,
-            Outcome::Answer(_) | Outcome::Transmit => action::TX,
-            Outcome::Redirect(_) => action::REDIRECT,
-        };
-        let host = (action, host.bytes());
-        assert_eq!(host, (ran.action, &ran.bytes[..]), "{outcome:?} of {}", hex(frame));
-        (outcome, ran.bytes)
-    }
-
-    /// As many errors may be sent as if none had been.
-    pub(super) fn forget_errors(&mut self) {
-        self.kernel.forget_errors();
-        self.memory.written.borrow_mut().errors_sent = Default::default();
-    }
-
     /// All bindings are the same in the kernel and on the host.
     #[track_caller]
     pub(super) fn compare_bindings(&self) {
@@ -122,17 +75,6 @@ impl Scene {
         let to = (CLIENT.parse().unwrap(), CLIENT_PORT);
         let expected = rewritten(packet, (vip, port::NAT), to);
         assert_eq!(bytes, framed(&expected, ROUTER_MAC, OUR_MAC));
-    }
-
-    #[track_caller]
-    pub(super) fn is_refused(&mut self, frame: &[u8], reason: Reason) {
-        let (outcome, _) = self.run(frame);
-        let expected = match reason.fate() {
-            elb_common::reason::Fate::Dropped => Outcome::Drop(reason),
-            elb_common::reason::Fate::Answered => Outcome::Answer(reason),
-            elb_common::reason::Fate::Passed => Outcome::Pass(reason),
-        };
-        assert_eq!(outcome, expected);
     }
 
     pub(super) fn number(source: Source) -> u32 {
