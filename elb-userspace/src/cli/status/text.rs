@@ -64,6 +64,10 @@ pub(super) fn text(status: &Status, form: Form) -> String {
     if let Some(SnatStatus { v4, ports, used }) = &agent.snat {
         let _ = writeln!(out, "source addresses {v4} · {used} of {ports} ports in use");
     }
+    if let Some(prefix) = &agent.client_prefix {
+        let _ =
+            writeln!(out, "prefix of clients {prefix} · members with nat46 route it to this host");
+    }
     for kept in agent.kept.iter().filter(|kept| kept.in_place && kept.restored > 0) {
         let (object, times) = (&kept.object, kept.restored);
         let last = kept.last_restored.as_deref().unwrap_or_default();
