@@ -97,6 +97,20 @@ impl SeenFrame<'_> {
         self.look(|frame| peek::ends(frame)).flatten()
     }
 
+    /// Bytes of outer headers that the frame was sent with. One that is translated to IPv6 has none: it grows by less than
+    /// a header of that.
+    pub fn outer(self, sent: Self) -> u32 {
+        const HEADER: u32 = 40;
+        let grown = sent.length.saturating_sub(self.length);
+        let is_v4 = |frame: Self| match frame.carried() {
+            Carried::Ip { source, .. } => Some(source.is_ipv4()),
+            Carried::Arp { .. } | Carried::Other(_) => None,
+        };
+        let is_translated =
+            grown < HEADER && is_v4(self) == Some(true) && is_v4(sent) == Some(false);
+        if is_translated { 0 } else { grown }
+    }
+
     /// What lies behind the known bytes counts as zeroes.
     fn look<T>(self, look: impl FnOnce(&Frame<'_>) -> T) -> Option<T> {
         let length = self.length as usize;
