@@ -194,6 +194,24 @@ mod tests {
         assert_eq!(same.encapsulation, None);
     }
 
+    /// IPv4 that becomes IPv6 grows, too.
+    #[test]
+    fn what_is_translated_has_no_outer_header() {
+        let mut v4 = CUT;
+        v4[23] = 6;
+        let mut v6 = [0; 58];
+        v6[12..14].copy_from_slice(&[0x86, 0xdd]);
+        (v6[14], v6[20], v6[21]) = (0x60, 6, 64);
+        let outer = |sent: &[u8], length| {
+            SeenFrame { bytes: &v4, length: 74 }.outer(SeenFrame { bytes: sent, length })
+        };
+        assert_eq!(outer(&v6, 94), 0);
+        assert_eq!(outer(&CUT, 94), 20);
+        v6[20] = 4;
+        assert_eq!(outer(&v6, 114), 40);
+        assert_eq!(outer(&v4, 74), 0);
+    }
+
     #[test]
     fn gue_shows_its_ports_where_they_are_known() {
         let udp = [0xc0, 1, 0x17, 0xc0, 0, 48, 0, 0];
