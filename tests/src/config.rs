@@ -24,6 +24,10 @@ pub struct Config {
     pub agent: AgentSection,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub snat: Option<SourceAddresses>,
+    /// What members see clients' addresses in where a pool forwards by `nat46`: `v6` of `[snat]`, as
+    /// [`client_prefix`] has it.
+    #[serde(skip)]
+    pub client_prefix: Option<String>,
     #[serde(rename = "load_balancer")]
     pub load_balancers: Vec<LoadBalancer>,
     #[serde(rename = "pool")]
@@ -46,6 +50,11 @@ impl SourceAddresses {
         let network = lb.trim_end_matches(|last| last != '.');
         Self { v4: format!("{network}208/28") }
     }
+}
+
+/// A prefix for clients of pools that forward by `nat46`: no network of a lab has it, and members need a route to it.
+pub fn client_prefix() -> String {
+    "2001:db8:64:46::/64".to_owned()
 }
 
 #[derive(Clone, Debug, Serialize)]
@@ -240,6 +249,7 @@ pub enum Forwarding {
     Gue,
     Nat,
     FullNat,
+    Nat46,
 }
 
 impl Forwarding {
@@ -251,6 +261,7 @@ impl Forwarding {
             Self::Gue => "gue",
             Self::Nat => "nat",
             Self::FullNat => "fullnat",
+            Self::Nat46 => "nat46",
         }
     }
 }
@@ -383,6 +394,7 @@ impl Config {
                 allow_empty: None,
             },
             snat: None,
+            client_prefix: None,
             load_balancers: Vec::new(),
             pools: Vec::new(),
             ip_groups: Vec::new(),
@@ -451,7 +463,15 @@ impl Config {
 
     /// The text of the file.
     pub fn text(&self) -> Result<String> {
-        toml::to_string(self).context("the configuration cannot be written as TOML")
+        const CONTEXT: &str = "the configuration cannot be written as TOML";
+        let Some(prefix) = &self.client_prefix else {
+            return toml::to_string(self).context(CONTEXT);
+        };
+        let mut text = toml::Table::try_from(self).context(CONTEXT)?;
+        let snat = text.entry("snat").or_insert_with(|| toml::Table::new().into());
+        let snat = snat.as_table_mut().context(CONTEXT)?;
+        snat.insert("v6".to_owned(), prefix.clone().into());
+        toml::to_string(&text).context(CONTEXT)
     }
 
     fn load_balancer(&mut self, vip: IpAddr) -> &mut LoadBalancer {

@@ -206,7 +206,7 @@ impl Core {
             name: pool.name.to_string(),
             protocol: pool.protocol,
             forwarding: pool.forwarding,
-            source_addresses: model.source_addresses().filter(|_| pool.forwarding.hides_clients()),
+            source_addresses: model.snat().seen_with(pool.forwarding),
             listeners: served.collect(),
             others: others.collect(),
             backup: self.serving.reserves.get(&pool.id).map(|one| one.reserve),

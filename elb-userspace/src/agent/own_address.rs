@@ -40,7 +40,9 @@ impl Core {
 
     /// Looks for virtual addresses that became this host's own, or no longer are.
     pub(super) fn look_for_own_addresses(&mut self) {
-        let found = own(&self.config.model, &self.network);
+        let model = &self.config.model;
+        let addresses = model.client_prefix().map(|_| file::own_addresses()).unwrap_or_default();
+        let found = own(model, &self.network, &addresses);
         if found == self.host.own_addresses.found {
             return;
         }
@@ -62,11 +64,15 @@ impl Core {
     }
 }
 
-fn own(model: &Model, network: &Network) -> BTreeSet<IpAddr> {
+/// Of the addresses that are to be of no host, those that are of this one, which has these `addresses`.
+fn own(model: &Model, network: &Network, addresses: &BTreeSet<IpAddr>) -> BTreeSet<IpAddr> {
     let vips = model.load_balancers().iter().flat_map(LoadBalancer::vips);
-    vips.chain(source_addresses(model))
-        .filter(|vip| network.routes.get(vip) == Some(&Route::Local))
-        .collect()
+    let local = vips
+        .chain(source_addresses(model))
+        .filter(|vip| network.routes.get(vip) == Some(&Route::Local));
+    let in_prefix =
+        |address: &&IpAddr| model.client_prefix().is_some_and(|one| one.holds(**address));
+    local.chain(addresses.iter().filter(in_prefix).copied()).collect()
 }
 
 /// In words, by load balancer.
@@ -91,7 +97,16 @@ fn problems(model: &Model, found: &BTreeSet<IpAddr>, host: &Host) -> Vec<String>
              use another prefix"
         )
     });
-    own.chain(sources).collect()
+    let in_prefix =
+        |address: &&IpAddr| model.client_prefix().is_some_and(|one| one.holds(**address));
+    let in_prefix = found.iter().filter(in_prefix).map(|address| {
+        format!(
+            "[snat]: {address} is an address of this host, in the prefix v6: what members answer to that address is not \
+             translated, and hosts of the prefix have no clients' addresses; remove it from this host's interfaces, or \
+             use another prefix"
+        )
+    });
+    own.chain(sources).chain(in_prefix).collect()
 }
 
 #[cfg(test)]
@@ -110,11 +125,11 @@ mod tests {
     fn an_address_that_appears_is_said_with_what_it_takes() {
         let vip = IpAddr::from([10, 0, 0, 100]);
         let mut network = Network::default();
-        assert_eq!(own(&model(), &network), BTreeSet::new());
+        assert_eq!(own(&model(), &network, &BTreeSet::new()), BTreeSet::new());
         network.routes.insert(vip, Route::None);
-        assert_eq!(own(&model(), &network), BTreeSet::new());
+        assert_eq!(own(&model(), &network, &BTreeSet::new()), BTreeSet::new());
         network.routes.insert(vip, Route::Local);
-        let found = own(&model(), &network);
+        let found = own(&model(), &network, &BTreeSet::new());
         let said = problems(&model(), &found, &Host::default());
         assert_eq!(said.len(), 1);
         assert!(said[0].contains("10.0.0.100 is an address of this host as well"), "{said:?}");
@@ -128,8 +143,22 @@ mod tests {
         let mut network = Network::default();
         network.routes.insert(IpAddr::from([10, 0, 0, 17]), Route::Local);
         network.routes.insert(IpAddr::from([10, 0, 0, 18]), Route::None);
-        let said = problems(&model, &own(&model, &network), &Host::default());
+        let said = problems(&model, &own(&model, &network, &BTreeSet::new()), &Host::default());
         assert_eq!(said.len(), 1);
         assert!(said[0].contains("[snat]: 10.0.0.17 is an address of this host"), "{said:?}");
+    }
+
+    #[test]
+    fn an_address_in_the_prefix_of_clients_is_said() {
+        let text = "[agent]\ninterfaces = [\"eth0\"]\n[snat]\nv6 = \"2001:db8:1:64::/64\"\n";
+        let model = file::parse("test", text).unwrap().model;
+        let addresses = ["2001:db8:1:63::1", "2001:db8:1:64::1"].map(|one| one.parse().unwrap());
+        let found = own(&model, &Network::default(), &addresses.into());
+        let said = problems(&model, &found, &Host::default());
+        assert_eq!(said.len(), 1);
+        assert!(
+            said[0].contains("2001:db8:1:64::1 is an address of this host, in the prefix"),
+            "{said:?}"
+        );
     }
 }

@@ -243,6 +243,7 @@ fn numbers(lb: &LoadBalancer, listener: &Listener, record: &Record) -> AssignedL
         // The maps do not say it.
         served: BTreeSet::new(),
         place: ListenerPlace::default(),
+        embedding: None,
     }
 }
 
@@ -294,6 +295,7 @@ fn address(pool: &Pool, backend: &Backend) -> Option<IpAddr> {
             let is_v4 = pool.members.first().is_none_or(|member| member.address.is_ipv4());
             Some(if is_v4 { v4 } else { bytes.into() })
         }
+        mode::NAT46 if pool.forwarding.embeds_clients() => Some(bytes.into()),
         _ => None,
     }
 }

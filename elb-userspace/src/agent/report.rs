@@ -48,6 +48,7 @@ impl Core {
             flow_log: self.flow_log.status(),
             sflow: self.flow_log.sflow_status(),
             snat: self.source_ports(),
+            client_prefix: self.config.model.client_prefix().map(|prefix| prefix.to_string()),
             api: self.file.stored.is_some().then(|| status::ApiRefusals {
                 wrong_credentials: v3::wrong_credentials(),
                 unrecorded: store::unrecorded(),

@@ -75,7 +75,7 @@ impl Core {
         if revision == self.serving.revision {
             let named = self.named_members();
             let found = FoundFlows { census: &census, bound: self.bound_numbers(now) };
-            changed |= self.serving.reconciler.swept(&found, |pool, id| {
+            changed |= self.serving.reconciler.swept(&found, now, |pool, id| {
                 named.get(&pool.id).is_some_and(|named| named.contains(&id))
             });
         }

@@ -7,7 +7,8 @@ use std::net::SocketAddr;
 use super::core::Core;
 use super::report::read;
 use super::state::stuck::Came;
-use crate::model::{Forwarding, Member, Pool, Protocol};
+use crate::model::ipgroup::Cidr;
+use crate::model::{Forwarding, Member, Pool, Protocol, SnatPrefixes};
 
 impl Core {
     /// Openings of the last minute that nothing followed, of a member of a TCP pool.
@@ -18,16 +19,10 @@ impl Core {
     /// A line if connections to a member, which has this id, are stuck.
     pub(super) fn stuck_problem(&self, pool: &Pool, member: &Member, id: u16) -> Option<String> {
         let openings = self.stuck_as(pool, id)?;
-        let sources = self.config.model.source_addresses();
-        let sources = sources.filter(|_| pool.forwarding.hides_clients());
+        let sources = self.config.model.snat().seen_with(pool.forwarding);
         let let_in;
         let what = if let Some(sources) = sources {
-            let_in = format!(
-                "none was answered through this load balancer, with a SYN-ACK or a reset: it does not let the source \
-                 addresses {sources} in, its answers to them go elsewhere, or it does not answer; on that host `elb \
-                 backend inspect --mode fullnat --from {}`",
-                sources.network()
-            );
+            let_in = unanswered(pool.forwarding, sources);
             &let_in
         } else if pool.forwarding.translates() {
             "none was answered through this load balancer, with a SYN-ACK or a reset: its answers take another route, \
@@ -60,4 +55,21 @@ impl Core {
                 .map(|answers| answers.accepted.wrapping_add(answers.resets)),
         }
     }
+}
+
+/// Why a member may not answer what comes from these sources.
+fn unanswered(forwarding: Forwarding, sources: Cidr) -> String {
+    let why = match forwarding.embeds_clients() {
+        true => format!(
+            "it has no route to {sources} that leads through this load balancer, it does not let these addresses in"
+        ),
+        false => format!(
+            "it does not let the source addresses {sources} in, its answers to them go elsewhere"
+        ),
+    };
+    let from = SnatPrefixes::one_of(&sources);
+    format!(
+        "none was answered through this load balancer, with a SYN-ACK or a reset: {why}, or it does not answer; on that \
+         host `elb backend inspect --mode {forwarding} --from {from}`"
+    )
 }

@@ -52,14 +52,21 @@ impl Core {
                 "the path of health probes is not in order: {why}"
             )));
         }
+        let record = member.backend.and_then(|id| self.serving.observed.backends.get(&id));
+        let back = match record {
+            Some(record) if record.mode == mode::NAT46 => AnswersFrom::Vip,
+            Some(_) | None => AnswersFrom::Member,
+        };
         // First, since it is cheap and settles what most often stands in the way.
-        let source = source(&self.network, member.socket.ip(), target.ip(), rp_filter)?;
+        let source = source(&self.network, member.socket.ip(), (target.ip(), back), rp_filter)?;
         let reachable = |id: &u16| {
             let backend = self.serving.observed.backends.get(id);
             backend.is_some_and(|backend| backend.flags & backend_flags::REACHABLE != 0)
         };
         let backend = member.backend.filter(reachable).ok_or(NoVipPath::Unreachable)?;
-        let target = translated(&self.serving.observed, backend, spec, target)?;
+        let pool = self.serving.reconciler.assignments.pools.get(&member.pool);
+        let pool = pool.map(|pool| pool.id);
+        let target = translated(&self.serving.observed, (backend, pool), spec, target)?;
         let routing = Routing { backend, router };
         let source = spec.source.filter(|own| own.is_ipv4() == target.is_ipv4()).unwrap_or(source);
         Ok(ProbeRoute { target, source, routing })
@@ -69,11 +76,12 @@ impl Core {
 /// Where a probe has to ask whose answer may be translated: at the listener's port, which the answer gets.
 fn translated(
     observed: &Image,
-    backend: u16,
+    (backend, pool): (u16, Option<u16>),
     spec: &ProbeSpec,
     target: SocketAddr,
 ) -> Result<SocketAddr, NoVipPath> {
-    let is_translated = |one: &&Backend| [mode::NAT, mode::FULLNAT].contains(&one.mode);
+    let is_translated =
+        |one: &&Backend| [mode::NAT, mode::FULLNAT, mode::NAT46].contains(&one.mode);
     let Some(record) = observed.backends.get(&backend).filter(is_translated) else {
         return Ok(target);
     };
@@ -83,9 +91,26 @@ fn translated(
         ListenerKey { address: spec.target.ip(), port: spec.target.port(), protocol: Flow::TCP };
     let reply = observed.replies.get(&member).filter(|_| is_asked);
     let is_live = |reply: &&Reply| reply.flags & reply_flags::ENDED == 0;
-    let reply = reply.filter(|reply| is_at(reply.vip, target.ip())).filter(is_live);
-    let reply = reply.ok_or(NoVipPath::Untranslated)?;
-    Ok(SocketAddr::new(target.ip(), reply.port.get()))
+    let reply = reply.filter(is_live);
+    let asked = if record.mode == mode::NAT46 {
+        // Whatever else the member's endpoint stands for: the address that it answers says by which listener.
+        reply.and_then(|_| {
+            let fits = |asked: &u16| port != 0 || *asked == spec.target.port();
+            embedding_ports(observed, pool?, target.ip()).find(fits)
+        })
+    } else {
+        reply.filter(|reply| is_at(reply.vip, target.ip())).map(|reply| reply.port.get())
+    };
+    Ok(SocketAddr::new(target.ip(), asked.ok_or(NoVipPath::Untranslated)?))
+}
+
+/// Ports at a virtual IPv4 address whose listeners lead to a pool with members that see clients in addresses of a prefix.
+fn embedding_ports(observed: &Image, pool: u16, vip: IpAddr) -> impl Iterator<Item = u16> {
+    let at_vip = observed.listeners.iter().filter(move |(key, listener)| {
+        (key.address, key.protocol, listener.pool) == (vip, Flow::TCP, pool)
+    });
+    let embeds = |id: u16| observed.endpoints.get(&id).is_some_and(|one| one.prefix() != [0; 2]);
+    at_vip.filter(move |(_, listener)| embeds(listener.id)).map(|(key, _)| key.port)
 }
 
 /// Whether a record's address is this one: IPv4 in the first bytes.
@@ -103,12 +128,21 @@ fn in_turn(addresses: usize, turn: usize) -> impl Iterator<Item = usize> {
     (0..addresses.min(AT_ONCE)).map(move |n| first.wrapping_add(n) % addresses)
 }
 
+/// What answers come from, where the member is of another IP version than the virtual address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum AnswersFrom {
+    /// The member answers directly, by the way of its own choice.
+    Member,
+    /// They are translated where they come in.
+    Vip,
+}
+
 /// The address that this host has towards a member, if answers from the virtual address get in by
 /// that way; `rp_filter` reads the setting of an interface.
 fn source(
     network: &Network,
     member: IpAddr,
-    vip: IpAddr,
+    (vip, back): (IpAddr, AnswersFrom),
     rp_filter: impl Fn(&str) -> u8,
 ) -> Result<IpAddr, NoVipPath> {
     let hop = network.next_hop(member).map_err(|_| NoVipPath::Unreachable)?;
@@ -117,7 +151,12 @@ fn source(
         // The member answers in the other IP version: to the address that this host has there.
         return match routed {
             Some(Route::Local) => Err(NoVipPath::Local { vip }),
-            Some(Route::Via { source: Some(source), .. }) => Ok(*source),
+            Some(Route::Via { source: Some(source), ifindex, .. }) => {
+                if back == AnswersFrom::Vip && *ifindex != hop.ifindex {
+                    get_in(network, hop.ifindex, (vip, "2"), rp_filter)?;
+                }
+                Ok(*source)
+            }
             Some(Route::Via { source: None, .. } | Route::None) | None => {
                 Err(NoVipPath::NoSource { vip })
             }
@@ -131,7 +170,19 @@ fn source(
         Some(Route::Via { .. }) => "2",
         Some(Route::None) | None => "0",
     };
-    let interface = network.links.get(&hop.ifindex).map_or("", |link| link.name.as_str());
+    get_in(network, hop.ifindex, (vip, needed), rp_filter)?;
+    source_of(hop.source)
+}
+
+/// Whether answers from a virtual address get in by an interface that no route to it leads by; what the interface's
+/// setting has to be for that, `needed` says.
+fn get_in(
+    network: &Network,
+    ifindex: u32,
+    (vip, needed): (IpAddr, &'static str),
+    rp_filter: impl Fn(&str) -> u8,
+) -> Result<(), NoVipPath> {
+    let interface = network.links.get(&ifindex).map_or("", |link| link.name.as_str());
     let filter = rp_filter("all").max(rp_filter(interface));
     // Strict: the way back must be this one. Loose: there must be one.
     let gets_in = vip.is_ipv6() || filter == 0 || (filter == 2 && needed == "2");
@@ -139,7 +190,7 @@ fn source(
         let interface = interface.to_owned();
         return Err(NoVipPath::ReversePath { vip, interface, needed });
     }
-    source_of(hop.source)
+    Ok(())
 }
 
 fn source_of(source: Option<IpAddr>) -> Result<IpAddr, NoVipPath> {

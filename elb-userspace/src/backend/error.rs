@@ -31,6 +31,13 @@ pub enum BackendError {
          or the service does not take everyone, and see `elb backend inspect --mode fullnat --from SOURCE-ADDRESS`"
     )]
     NothingToSetUp,
+    /// Its pool has `nat46`.
+    #[error(
+        "with nat46 this host needs one route, which is not set up here: answers to the prefix of the load balancer \
+         ([snat] v6 there) must go back to it: `ip -6 route add PREFIX via LOAD-BALANCER`, and the same in the \
+         configuration of the host's network; see `elb backend inspect --mode nat46 --from ADDRESS-IN-PREFIX`"
+    )]
+    PrefixRoute,
     /// An address that cannot be one.
     #[error(
         "{vip} cannot be a virtual address: it is {what}; give a unicast address of the service"

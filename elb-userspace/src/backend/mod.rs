@@ -113,6 +113,10 @@ pub enum Mode {
     /// The same, and from an address of the load balancer's, which answers go to.
     #[value(name = "fullnat")]
     FullNat,
+    /// Translated from IPv4 to this host's own IPv6 address, from an address in a prefix of the load balancer's: answers
+    /// to that go back there by a route.
+    #[value(name = "nat46")]
+    Nat46,
 }
 
 impl Mode {
@@ -124,13 +128,14 @@ impl Mode {
             Self::Gue => "gue",
             Self::Nat => "nat",
             Self::FullNat => "fullnat",
+            Self::Nat46 => "nat46",
         }
     }
 
     /// Whether packets come to this host's own address.
     pub const fn is_translated(self) -> bool {
         match self {
-            Self::Nat | Self::FullNat => true,
+            Self::Nat | Self::FullNat | Self::Nat46 => true,
             Self::L2 | Self::Ipip | Self::Gue => false,
         }
     }
@@ -138,7 +143,7 @@ impl Mode {
     /// Whether packets come with outer headers, which the program takes off.
     pub const fn is_tunnel(self) -> bool {
         match self {
-            Self::L2 | Self::Nat | Self::FullNat => false,
+            Self::L2 | Self::Nat | Self::FullNat | Self::Nat46 => false,
             Self::Ipip | Self::Gue => true,
         }
     }

@@ -9,7 +9,10 @@ use super::plan::{absolute, vips};
 use super::privilege::missing;
 use super::state::{Changed, Interface, State, StateFile, Vip};
 use super::sysctl::{Sysctl, SysctlKey, plan};
-use super::{AttachedMode, BackendError, BackendReport, Mode, StateError, Step};
+use super::{
+    Answers, Attach, AttachedMode, BackendError, BackendReport, Mode, PIN_DIR, STATE_DIR, Setup,
+    StateError, Step, up,
+};
 
 const NAMESPACE: u64 = 4_026_531_840;
 
@@ -211,4 +214,21 @@ fn a_report_reads_as_a_list_of_steps() {
     assert_eq!(json["steps"][0]["step"], "sysctl_set");
     assert_eq!(json["steps"][0]["sysctl"], "net.ipv4.conf.all.arp_ignore");
     assert_eq!(json["steps"][2]["mode"], "native");
+}
+
+#[test]
+fn where_nothing_is_to_be_set_up_it_is_said_what_is_needed() {
+    let said = |mode| {
+        let (via, ports, from, vips) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        let (interface, answers) = (String::new(), Answers { via, ports });
+        let (pin_dir, state_dir) = (PIN_DIR.into(), STATE_DIR.into());
+        let attach = Attach::Auto;
+        let setup =
+            Setup { vips, mode, from, mss: None, answers, interface, pin_dir, state_dir, attach };
+        up(&setup).unwrap_err().to_string()
+    };
+    let full = said(Mode::FullNat);
+    assert!(full.contains("nothing is to be set up here"), "{full}");
+    let to_v6 = said(Mode::Nat46);
+    assert!(to_v6.contains("ip -6 route add PREFIX via LOAD-BALANCER"), "{to_v6}");
 }

@@ -29,7 +29,7 @@ pub fn up(setup: &Setup) -> Result<BackendReport, BackendError> {
 fn set_up(setup: &Setup, only: bool) -> Result<BackendReport, BackendError> {
     refuse_foreign_options(setup)?;
     let vips = match setup.mode {
-        Mode::Nat | Mode::FullNat => Vec::new(),
+        Mode::Nat | Mode::FullNat | Mode::Nat46 => Vec::new(),
         Mode::L2 | Mode::Ipip | Mode::Gue => plan::vips(&setup.vips)?,
     };
     let from = match setup.mode.is_tunnel() {
@@ -97,6 +97,7 @@ fn refuse_foreign_options(setup: &Setup) -> Result<(), BackendError> {
     let Answers { via, ports } = &setup.answers;
     match setup.mode {
         Mode::FullNat => Err(BackendError::NothingToSetUp),
+        Mode::Nat46 => Err(BackendError::PrefixRoute),
         Mode::Nat if !setup.vips.is_empty() => {
             refuse("--vip", "packets come to this host's own address, and no other is set up")
         }
@@ -143,7 +144,7 @@ impl<'a> Plan<'a> {
         let held = |vip: &IpAddr| Ok((*vip, host.holder(*vip)?));
         let answers = AnswerPlan::new(host, interface, answers)?;
         let takes_v4 = match setup.mode {
-            Mode::Nat | Mode::FullNat => answers.needs_v4_rules(),
+            Mode::Nat | Mode::FullNat | Mode::Nat46 => answers.needs_v4_rules(),
             Mode::L2 | Mode::Ipip | Mode::Gue => vips.iter().any(IpAddr::is_ipv4),
         };
         let sysctls = if takes_v4 {

@@ -33,6 +33,7 @@ With --mode nat this host serves at its own address, and answers must go through
 default route leads to --via already, nothing is needed. Otherwise a routing table of its own gets a default
 route there, and rules by port choose it: answers of the ports of --port go through the load balancer, also
 to clients of this host's own network, and all else keeps its route.
+With fullnat nothing is to be set up, and with nat46 a route only: \"ip -6 route add PREFIX via LOAD-BALANCER\".
 What is done already stays as it is. All of it is done, or nothing. A reboot undoes it: the service
 elb-backend repeats at every boot what /etc/elb/backend.toml says (with --config), or a unit of --print-unit
 this command. With --config, addresses that the file does not name are served no more.

@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 pub use self::ids::Ids;
-pub use self::listener::{AssignedListener, FormerPool, ListenerPlace};
+pub use self::listener::{AssignedListener, Embedding, FormerPool, LeftEmbedding, ListenerPlace};
 use crate::control::plan::Region;
 use crate::control::ring::shape::Shape;
 use crate::model::{Forwarding, LoadBalancer, Model, Pool, Protocol, ResourceId, ServerId};
@@ -52,12 +52,18 @@ pub struct Leaving {
     pub pools: Vec<u16>,
     /// Ids of backends.
     pub backends: Vec<u16>,
+    /// Of listeners that members' answers name: until when, no record says.
+    #[serde(default)]
+    pub embedding: BTreeMap<u16, LeftEmbedding>,
 }
 
 impl Leaving {
     /// Whether there are none.
-    pub const fn is_empty(&self) -> bool {
-        self.listeners.is_empty() && self.pools.is_empty() && self.backends.is_empty()
+    pub fn is_empty(&self) -> bool {
+        self.listeners.is_empty()
+            && self.pools.is_empty()
+            && self.backends.is_empty()
+            && self.embedding.is_empty()
     }
 }
 

@@ -85,7 +85,7 @@ impl Effect {
 pub fn effects(old: &Model, new: &Model, renamed: &[Renamed]) -> Vec<Effect> {
     let mut effects = listeners::effects(old, new, renamed);
     effects.extend(pools::effects(old, new, renamed));
-    effects.extend(snat::effect(old, new));
+    effects.extend(snat::effects(old, new));
     effects.sort_by_key(|effect| effect.kind);
     effects
 }

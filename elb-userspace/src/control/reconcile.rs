@@ -138,6 +138,8 @@ pub struct Desired {
     pub next_forgotten: Option<u32>,
     /// Idle timeouts of the connections of members' endpoints.
     idle: BTreeMap<ListenerKey, u32>,
+    /// What endpoints of members stand for that answer addresses of ours.
+    answers_to_us: BTreeMap<ListenerKey, Reply>,
     /// Pools by their numbers.
     numbered: HashMap<u16, ResourceId>,
     /// Ids of pools whose members QUIC connection ids name.
@@ -217,7 +219,7 @@ impl Reconciler {
         }
         desired.image.clients = clients(seen, &desired.image.devices);
         let mut used = self.assignments.backend_ids();
-        self.forget_listeners(model);
+        self.forget_listeners(model, seen.now());
         self.forget_pools(model, &mut desired);
         let idle = self.idle_timeouts(model);
         let idle = |pool| idle.get(&pool).copied().unwrap_or(0);
@@ -231,7 +233,9 @@ impl Reconciler {
         for lb in model.load_balancers() {
             self.load_balancer(lb, model, seen, &mut desired);
         }
+        Self::merge_answers_to_us(&mut desired);
         Self::mark_shared(&mut desired);
+        self.endpoints_that_went(model.client_prefix(), &mut desired.image);
         self.source_addresses(model.source_addresses(), seen, &mut desired.image);
         let room = usize::try_from(self.room.backends).unwrap_or(usize::MAX);
         desired.next_forgotten =
@@ -274,7 +278,7 @@ impl Reconciler {
             } else {
                 record.flags |= listener_flags::DISABLED;
             }
-            if self.endpoint(lb, listener, desired) {
+            if self.endpoint(lb, listener, model.client_prefix(), desired) {
                 record.flags |= listener_flags::BINDS;
             }
             for vip in &vips {

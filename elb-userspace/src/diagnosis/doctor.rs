@@ -92,10 +92,13 @@ impl Duty {
         }
     }
 
-    /// Whether answers of members of an IP version are translated.
+    /// Whether answers to clients of an IP version are translated.
     fn translates(&self, is_v6: bool) -> bool {
-        let mut members = self.members.iter();
-        members.any(|(address, forwarding)| forwarding.translates() && address.is_ipv6() == is_v6)
+        let to_v6 = |(address, forwarding): &(IpAddr, Forwarding)| {
+            address.is_ipv6() && !forwarding.embeds_clients()
+        };
+        let mut members = self.members.iter().filter(|(_, forwarding)| forwarding.translates());
+        members.any(|member| to_v6(member) == is_v6)
     }
 
     /// Whether answers of any member are.

@@ -16,8 +16,9 @@ use crate::control::reconcile::{Fallback, Reserve, Rising};
 use crate::health::path;
 use crate::health::probe::{ProbeOutcome, ProbeSpec};
 use crate::health::{Cause, Failure, OperatingStatus};
+use crate::model::ipgroup::Cidr;
 use crate::model::monitor::ProbePath;
-use crate::model::{Forwarding, Protocol, SourceAddresses};
+use crate::model::{Forwarding, Protocol};
 
 /// All that the checks conclude from.
 #[derive(Clone, Debug)]
@@ -70,8 +71,8 @@ pub struct PoolWanted {
     pub protocol: Protocol,
     /// How packets get to its members.
     pub forwarding: Forwarding,
-    /// What members see in the place of clients' addresses, with `fullnat`.
-    pub source_addresses: Option<SourceAddresses>,
+    /// What members see in the place of clients' addresses, with `fullnat` and `nat46`.
+    pub source_addresses: Option<Cidr>,
     /// The listeners that it serves.
     pub listeners: Vec<Served>,
     /// Virtual addresses of its listeners that are this host's own.

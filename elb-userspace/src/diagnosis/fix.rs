@@ -8,7 +8,7 @@ use super::inspect::InspectRequest;
 use super::report::Ask;
 use crate::backend::{Mode, ServicePort};
 use crate::model::transport::TransportProtocol;
-use crate::model::{Forwarding, SourceAddresses};
+use crate::model::{Forwarding, SnatPrefixes};
 
 /// A change of the health monitor of a member's pool.
 pub fn monitor(wanted: &WantedMember, change: &str) -> String {
@@ -93,18 +93,23 @@ pub fn question(evidence: &Evidence) -> InspectRequest {
     }
 }
 
-/// With `fullnat`, where only clients' connections get no answer: what these come from.
+/// What clients' connections come from: with `fullnat`, where only these get no answer, and with `nat46`.
 fn asks_for_clients(evidence: &Evidence) -> Option<IpAddr> {
-    evidence.health.stuck?;
-    evidence.wanted.pool.source_addresses.map(|sources| sources.network().into())
+    let pool = &evidence.wanted.pool;
+    // With `nat46`, their route is what the host needs, stuck or not.
+    evidence.health.stuck.map(drop).or(pool.forwarding.embeds_clients().then_some(()))?;
+    pool.source_addresses.as_ref().map(SnatPrefixes::one_of)
 }
 
 /// The command that makes a member's host take packets for the virtual addresses; with `fullnat`, that shows whether it
-/// takes those of clients.
+/// takes those of clients; with `nat46`, that leads its answers to the load balancer.
 pub fn backend_up(evidence: &Evidence) -> String {
     let pool = &evidence.wanted.pool;
     if pool.forwarding.hides_clients() {
         return let_in(evidence);
+    }
+    if pool.forwarding.embeds_clients() {
+        return lead_prefix(evidence);
     }
     if pool.forwarding.translates() {
         return lead_answers(evidence);
@@ -119,7 +124,7 @@ pub fn backend_up(evidence: &Evidence) -> String {
     format!("elb backend up{vips} --mode {}{from}", mode.name())
 }
 
-/// What clients' packets come from, with `fullnat`.
+/// What clients' packets come from, with `fullnat` and `nat46`.
 pub fn source_addresses(evidence: &Evidence) -> String {
     let sources = evidence.wanted.pool.source_addresses;
     sources.map_or_else(|| "[snat]".to_owned(), |sources| sources.to_string())
@@ -128,7 +133,7 @@ pub fn source_addresses(evidence: &Evidence) -> String {
 /// The command that shows whether a member's host lets source addresses in, and answers them.
 fn let_in(evidence: &Evidence) -> String {
     let WantedMember { pool, service, .. } = &evidence.wanted;
-    let source = pool.source_addresses.map(SourceAddresses::network);
+    let source = pool.source_addresses.as_ref().map(SnatPrefixes::one_of);
     let source = source.map_or_else(|| "SOURCE-ADDRESS".to_owned(), |source| source.to_string());
     let protocol = match TransportProtocol::from(pool.protocol) {
         TransportProtocol::Tcp => "",
@@ -138,7 +143,21 @@ fn let_in(evidence: &Evidence) -> String {
         0 => "PORT".to_owned(),
         port => port.to_string(),
     };
-    format!("elb backend inspect --mode fullnat --port {port}{protocol} --from {source}")
+    let mode = mode(pool.forwarding).name();
+    format!("elb backend inspect --mode {mode} --port {port}{protocol} --from {source}")
+}
+
+/// The command that shows whether a member's host takes packets from addresses that hold clients', and answers them.
+pub fn inspect_clients(evidence: &Evidence) -> String {
+    let_in(evidence)
+}
+
+/// The command that leads a member's answers to clients' addresses in the prefix to the load balancer.
+fn lead_prefix(evidence: &Evidence) -> String {
+    let prefix = source_addresses(evidence);
+    let source = evidence.way.source.filter(|_| evidence.way.gateway.is_none());
+    let via = source.map_or_else(|| "LOAD-BALANCER".to_owned(), |source| source.to_string());
+    format!("ip -6 route add {prefix} via {via}")
 }
 
 /// The command that makes answers of a member's service go through the load balancer, which must be its neighbour
@@ -161,6 +180,7 @@ const fn mode(forwarding: Forwarding) -> Mode {
         Forwarding::L2 => Mode::L2,
         Forwarding::Nat => Mode::Nat,
         Forwarding::FullNat => Mode::FullNat,
+        Forwarding::Nat46 => Mode::Nat46,
         Forwarding::Ipip => Mode::Ipip,
         Forwarding::Gue => Mode::Gue,
     }

@@ -133,7 +133,7 @@ impl Looks {
 pub fn full_size(forwarding: Forwarding, member: IpAddr) -> u16 {
     let outer = match (forwarding, member.is_ipv4()) {
         (Forwarding::L2 | Forwarding::Nat | Forwarding::FullNat, _) => 0,
-        (Forwarding::Ipip, true) => 20,
+        (Forwarding::Ipip, true) | (Forwarding::Nat46, _) => 20,
         (Forwarding::Ipip, false) => 40,
         (Forwarding::Gue, true) => 32,
         (Forwarding::Gue, false) => 52,

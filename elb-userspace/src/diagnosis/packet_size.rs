@@ -13,7 +13,8 @@ pub(super) const LEAST: u32 = 1280;
 pub(super) const fn overhead(forwarding: Forwarding, member: IpAddr) -> u32 {
     match (forwarding, member) {
         (Forwarding::L2 | Forwarding::Nat | Forwarding::FullNat, _) => 0,
-        (Forwarding::Ipip, IpAddr::V4(_)) => 20,
+        // The header of IPv6 is larger by so much.
+        (Forwarding::Ipip, IpAddr::V4(_)) | (Forwarding::Nat46, _) => 20,
         (Forwarding::Ipip, IpAddr::V6(_)) => 40,
         (Forwarding::Gue, IpAddr::V4(_)) => 32,
         (Forwarding::Gue, IpAddr::V6(_)) => 52,

@@ -4,6 +4,7 @@
 //! constructed ([`value`], [`monitor`]); values that are wrong together are found by [`Model::new`]
 //! ([`rules`]).
 
+pub mod client_prefix;
 pub mod codes;
 pub mod command;
 pub mod endpoint;
@@ -29,6 +30,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use serde::Serialize;
 
+pub use client_prefix::ClientPrefix;
 pub use id::ResourceId;
 pub use ipgroup::{AccessControl, AccessList, IpGroup};
 pub use member_ref::MemberRef;
@@ -37,7 +39,7 @@ pub use persistence::SessionPersistence;
 pub use port_range::{PortRange, Ports};
 pub use quic::{CidStrategy, ServerId};
 pub use rules::Violation;
-pub use snat::SourceAddresses;
+pub use snat::{SnatPrefixes, SourceAddresses};
 pub use value::{
     Announce, DrainTimeout, FlowsOnUnhealthy, Forwarding, HoldTime, IdleTimeout, LbAlgorithm,
     Limit, MemberCount, MinimumHealthy, Name, NoMember, Protocol, RingSize, RiseTime, Weight,
@@ -52,6 +54,9 @@ pub struct Model {
     /// What members see in the place of clients' addresses.
     #[serde(skip_serializing_if = "Option::is_none")]
     source_addresses: Option<SourceAddresses>,
+    /// What members with IPv6 see IPv4 clients' addresses in.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    client_prefix: Option<ClientPrefix>,
     /// Where each pool is in the list.
     #[serde(skip)]
     places: Places,
@@ -234,10 +239,10 @@ impl Model {
         load_balancers: Vec<LoadBalancer>,
         pools: Vec<Pool>,
         ip_groups: Vec<IpGroup>,
-        source_addresses: Option<SourceAddresses>,
+        snat: SnatPrefixes,
     ) -> Result<Self, Vec<Violation>> {
-        let violations = rules::check(&load_balancers, &pools, &ip_groups, source_addresses);
-        let model = Self::right(load_balancers, pools, ip_groups, source_addresses);
+        let violations = rules::check(&load_balancers, &pools, &ip_groups, snat);
+        let model = Self::right(load_balancers, pools, ip_groups, snat);
         if violations.is_empty() { Ok(model) } else { Err(violations) }
     }
 
@@ -246,7 +251,7 @@ impl Model {
         load_balancers: Vec<LoadBalancer>,
         pools: Vec<Pool>,
         ip_groups: Vec<IpGroup>,
-        source_addresses: Option<SourceAddresses>,
+        snat: SnatPrefixes,
     ) -> Self {
         let by_id = pools.iter().zip(0..).map(|(pool, at)| (pool.id, at)).collect();
         let by_name = pools.iter().zip(0..).map(|(pool, at)| (pool.name.clone(), at)).collect();
@@ -259,7 +264,8 @@ impl Model {
             }
         }
         let places = Places { by_id, by_name, listeners };
-        Self { load_balancers, pools, ip_groups, source_addresses, places }
+        let SnatPrefixes { v4: source_addresses, v6: client_prefix } = snat;
+        Self { load_balancers, pools, ip_groups, source_addresses, client_prefix, places }
     }
 
     /// In the order of the source.
@@ -280,6 +286,16 @@ impl Model {
     /// What members of pools with `fullnat` see in the place of clients' addresses.
     pub const fn source_addresses(&self) -> Option<SourceAddresses> {
         self.source_addresses
+    }
+
+    /// What members of pools with `nat46` see clients' addresses in.
+    pub const fn client_prefix(&self) -> Option<ClientPrefix> {
+        self.client_prefix
+    }
+
+    /// Both.
+    pub const fn snat(&self) -> SnatPrefixes {
+        SnatPrefixes { v4: self.source_addresses, v6: self.client_prefix }
     }
 
     /// The pool of that name.

@@ -13,7 +13,8 @@ use std::net::{IpAddr, SocketAddr};
 
 pub(crate) use self::unicast::not_unicast;
 use super::monitor::CheckType;
-use super::{IpGroup, Listener, LoadBalancer, Member, Name, Pool, SourceAddresses};
+use super::value::Forwarding;
+use super::{IpGroup, Listener, LoadBalancer, Member, Name, Pool, SnatPrefixes};
 
 /// A resource that breaks a rule, the key that does, and what to do about it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,9 +51,9 @@ pub fn check(
     load_balancers: &[LoadBalancer],
     pools: &[Pool],
     ip_groups: &[IpGroup],
-    source_addresses: Option<SourceAddresses>,
+    snat: SnatPrefixes,
 ) -> Vec<Violation> {
-    let mut rules = Rules::new(load_balancers, pools, ip_groups, source_addresses);
+    let mut rules = Rules::new(load_balancers, pools, ip_groups, snat);
     for (i, lb) in load_balancers.iter().enumerate() {
         rules.load_balancer(i, lb);
         for (j, listener) in lb.listeners.iter().enumerate() {
@@ -82,7 +83,7 @@ struct Rules<'a> {
     pool_names: Seen<&'a str>,
     ip_group_names: Seen<&'a str>,
     vip_owners: HashMap<IpAddr, &'a str>,
-    source_addresses: Option<SourceAddresses>,
+    snat: SnatPrefixes,
     broken: Vec<Violation>,
 }
 
@@ -91,7 +92,7 @@ impl<'a> Rules<'a> {
         load_balancers: &'a [LoadBalancer],
         pools: &'a [Pool],
         ip_groups: &'a [IpGroup],
-        source_addresses: Option<SourceAddresses>,
+        snat: SnatPrefixes,
     ) -> Self {
         Self {
             // Of two pools with one name, the first is meant.
@@ -103,7 +104,7 @@ impl<'a> Rules<'a> {
             pool_names: Seen::default(),
             ip_group_names: Seen::default(),
             vip_owners: HashMap::new(),
-            source_addresses,
+            snat,
             broken: Vec::new(),
         }
     }
@@ -176,14 +177,15 @@ impl<'a> Rules<'a> {
         self.limits(at, listener, pool);
     }
 
-    /// Only a tunnel carries packets of the other family.
+    /// Only a tunnel carries packets of the other family, or a translation to IPv6.
     fn families(&mut self, at: At, lb: &LoadBalancer, (key, pool): (&'static str, &Pool)) {
-        if !pool.forwarding.keeps_version() {
-            return;
-        }
+        let forwarding = pool.forwarding;
         for vip in lb.vips() {
-            if pool.forwarding.hides_clients() && vip.is_ipv6() {
+            if vip.is_ipv6() && (forwarding.hides_clients() || forwarding.embeds_clients()) {
                 self.unhidden_version(at, (key, pool), vip);
+                continue;
+            }
+            if !forwarding.keeps_version() {
                 continue;
             }
             let other = pool.members.iter().find(|m| m.address.is_ipv4() != vip.is_ipv4());
@@ -193,7 +195,8 @@ impl<'a> Rules<'a> {
                      which forwarding {} cannot bridge",
                     member.name, member.address, pool.name, pool.forwarding,
                 );
-                let fix = "use forwarding = \"ipip\", or a load balancer and a pool per family";
+                let is_nat = forwarding == Forwarding::Nat && vip.is_ipv4();
+                let fix = if is_nat { TO_IPV6 } else { PER_FAMILY };
                 self.report(at, key, what, fix);
             }
         }
@@ -204,6 +207,7 @@ impl<'a> Rules<'a> {
             self.report(At::Pool(i), "name", name_taken("pool", pool.name.as_str()), RENAME);
         }
         self.hidden_clients(i, pool);
+        self.embedded_clients(i, pool);
         let mut names = Seen::default();
         let mut sockets = Seen::default();
         for (j, member) in pool.members.iter().enumerate() {
@@ -258,6 +262,10 @@ impl<'a> Rules<'a> {
         }
     }
 }
+
+const PER_FAMILY: &str = "use forwarding = \"ipip\", or a load balancer and a pool per family";
+const TO_IPV6: &str = "use forwarding = \"nat46\" in a pool with the members' IPv6 addresses, or a load balancer and a \
+                       pool per family";
 
 /// `TCP, HTTP or TLS`
 fn listed(types: &[CheckType]) -> String {

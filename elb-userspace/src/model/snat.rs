@@ -1,4 +1,4 @@
-//! Source addresses: what members of pools with `fullnat` see in the place of clients' addresses.
+//! Source addresses: what members of pools with `fullnat` and `nat46` see in the place of clients' addresses.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
@@ -7,8 +7,52 @@ use std::str::FromStr;
 use elb_common::snat::MAX_ADDRESSES;
 use serde::Serialize;
 
+use super::client_prefix::ClientPrefix;
 use super::ipgroup::Cidr;
-use super::value::{Invalid, ValueRule, as_text};
+use super::value::{Forwarding, Invalid, ValueRule, as_text};
+
+/// Addresses that members see in the place of clients' addresses.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SnatPrefixes {
+    /// Of pools with `fullnat`.
+    pub v4: Option<SourceAddresses>,
+    /// Of pools with `nat46`.
+    pub v6: Option<ClientPrefix>,
+}
+
+impl SnatPrefixes {
+    /// What an address is of them, as the end of a sentence that begins with the address; none: nothing.
+    pub fn use_of(self, address: IpAddr) -> Option<String> {
+        let source = self.v4.filter(|sources| sources.holds(address));
+        let source = source.map(|v4| format!("is one of the source addresses, [snat] v4 {v4}"));
+        let prefix = self.v6.filter(|prefix| prefix.holds(address));
+        let prefix = prefix.map(|v6| format!("is in the prefix of clients, [snat] v6 {v6}"));
+        source.or(prefix)
+    }
+
+    /// Such an address: of the prefix, that of some client.
+    pub fn one_of(sources: &Cidr) -> IpAddr {
+        const CLIENT: [u8; 4] = [192, 0, 2, 1];
+        match sources.address() {
+            IpAddr::V6(network) => {
+                ClientPrefix::at(network).address(FIRST_LISTENER, CLIENT.into()).into()
+            }
+            v4 @ IpAddr::V4(_) => v4,
+        }
+    }
+
+    /// Where members see clients' packets come from, if not from clients' addresses.
+    pub fn seen_with(self, forwarding: Forwarding) -> Option<Cidr> {
+        if forwarding.hides_clients() {
+            let v4 = self.v4?;
+            Cidr::of(v4.network.into(), v4.bits)
+        } else if forwarding.embeds_clients() {
+            Cidr::of(self.v6?.network().into(), ClientPrefix::BITS)
+        } else {
+            None
+        }
+    }
+}
 
 /// A prefix of IPv4 addresses that belong to this load balancer alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -16,6 +60,9 @@ pub struct SourceAddresses {
     network: Ipv4Addr,
     bits: u8,
 }
+
+/// 0 is no number of a listener in an address.
+const FIRST_LISTENER: u16 = 1;
 
 /// The shortest prefix: of the most addresses.
 const SHORTEST: u8 = {

@@ -310,8 +310,11 @@ choice! {
         /// Translate the client's address and port to one of the load balancer's as well: members are anywhere, and
         /// answer the load balancer, whatever their routes to clients are.
         FullNat = "fullnat",
+        /// Translate to IPv6: members with IPv6, anywhere, serve a virtual IPv4 address, and see the client's address in
+        /// one of the load balancer's, which their routes lead back to it.
+        Nat46 = "nat46",
     }
-    not yet: [], use "nat, fullnat, l2, ipip or gue"
+    not yet: [], use "nat, fullnat, nat46, l2, ipip or gue"
 }
 
 impl Forwarding {
@@ -319,7 +322,7 @@ impl Forwarding {
     pub const fn translates(self) -> bool {
         match self {
             Self::L2 | Self::Ipip | Self::Gue => false,
-            Self::Nat | Self::FullNat => true,
+            Self::Nat | Self::FullNat | Self::Nat46 => true,
         }
     }
 
@@ -328,15 +331,20 @@ impl Forwarding {
         matches!(self, Self::FullNat)
     }
 
+    /// Whether members see clients' IPv4 addresses in IPv6 addresses of a [prefix](super::ClientPrefix).
+    pub const fn embeds_clients(self) -> bool {
+        matches!(self, Self::Nat46)
+    }
+
     /// Whether members answer through the load balancer only if their routes to clients lead there.
     pub const fn needs_routes(self) -> bool {
-        self.translates() && !self.hides_clients()
+        matches!(self, Self::Nat)
     }
 
     /// Whether packets travel inside others.
     pub const fn is_tunnel(self) -> bool {
         match self {
-            Self::L2 | Self::Nat | Self::FullNat => false,
+            Self::L2 | Self::Nat | Self::FullNat | Self::Nat46 => false,
             Self::Ipip | Self::Gue => true,
         }
     }
@@ -345,7 +353,7 @@ impl Forwarding {
     pub const fn keeps_version(self) -> bool {
         match self {
             Self::L2 | Self::Nat | Self::FullNat => true,
-            Self::Ipip | Self::Gue => false,
+            Self::Ipip | Self::Gue | Self::Nat46 => false,
         }
     }
 }

@@ -97,6 +97,20 @@ impl SeenFrame<'_> {
         self.look(|frame| peek::ends(frame)).flatten()
     }
 
+    /// Bytes of outer headers that the frame was sent with. One that is translated to IPv6 has none: it grows by less than
+    /// a header of that.
+    pub fn outer(self, sent: Self) -> u32 {
+        const HEADER: u32 = 40;
+        let grown = sent.length.saturating_sub(self.length);
+        let is_v4 = |frame: Self| match frame.carried() {
+            Carried::Ip { source, .. } => Some(source.is_ipv4()),
+            Carried::Arp { .. } | Carried::Other(_) => None,
+        };
+        let is_translated =
+            grown < HEADER && is_v4(self) == Some(true) && is_v4(sent) == Some(false);
+        if is_translated { 0 } else { grown }
+    }
+
     /// What lies behind the known bytes counts as zeroes.
     fn look<T>(self, look: impl FnOnce(&Frame<'_>) -> T) -> Option<T> {
         let length = self.length as usize;
@@ -178,6 +192,24 @@ mod tests {
         assert_eq!((outer.protocol.as_str(), outer.bytes), ("ipv4", 20));
         let same = SeenFrame { bytes: &CUT, length: 74 }.sent("lb0".to_owned(), 0);
         assert_eq!(same.encapsulation, None);
+    }
+
+    /// IPv4 that becomes IPv6 grows, too.
+    #[test]
+    fn what_is_translated_has_no_outer_header() {
+        let mut v4 = CUT;
+        v4[23] = 6;
+        let mut v6 = [0; 58];
+        v6[12..14].copy_from_slice(&[0x86, 0xdd]);
+        (v6[14], v6[20], v6[21]) = (0x60, 6, 64);
+        let outer = |sent: &[u8], length| {
+            SeenFrame { bytes: &v4, length: 74 }.outer(SeenFrame { bytes: sent, length })
+        };
+        assert_eq!(outer(&v6, 94), 0);
+        assert_eq!(outer(&CUT, 94), 20);
+        v6[20] = 4;
+        assert_eq!(outer(&v6, 114), 40);
+        assert_eq!(outer(&v4, 74), 0);
     }
 
     #[test]

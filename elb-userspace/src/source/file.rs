@@ -28,6 +28,7 @@ mod report;
 mod resources;
 #[cfg(test)]
 pub(crate) mod sample;
+mod snat;
 mod source_text;
 pub(super) mod table;
 mod tracking;

@@ -136,3 +136,25 @@ fn maps_that_say_nothing_of_health_change_nothing() {
         assert_eq!(scene.recovered(), scene.written, "{name}");
     }
 }
+
+/// Records of other modes were another pool's.
+#[test]
+fn a_record_of_a_member_with_ipv6_that_serves_ipv4_holds_its_address() {
+    let text = "[agent]\ninterfaces = [\"eth0\"]\n[snat]\nv6 = \"2001:db8:1:64::/64\"\n[[pool]]\nname = \"web\"\n\
+                protocol = \"TCP\"\nforwarding = \"nat46\"\n";
+    let model = file::parse("test", text).unwrap().model;
+    let member: std::net::Ipv6Addr = "2001:db8:9::11".parse().unwrap();
+    let of = |mode| {
+        let address = bytemuck::cast(member.octets());
+        address_of(&model, &Backend { mode, address, ..Backend::default() })
+    };
+    assert_eq!(of(mode::NAT46), Some(member.into()));
+    assert_eq!(of(mode::NAT), None);
+    let other = text.replace("nat46", "nat");
+    let other = file::parse("test", &other).unwrap().model;
+    assert_eq!(address_of(&other, &Backend { mode: mode::NAT46, ..Backend::default() }), None);
+}
+
+fn address_of(model: &Model, record: &Backend) -> Option<IpAddr> {
+    address(&model.pools()[0], record)
+}

@@ -30,7 +30,7 @@ pub(in crate::agent) enum NoVipPath {
     NoVip,
     /// With `nat`: of what the member answers to the probe, nothing would be translated.
     #[error(
-        "with nat, answers of members to clients only are translated: the health check asks by another port or \
+        "with nat and nat46, answers of members to clients only are translated: the health check asks by another port or \
          protocol, or another listener has the same members"
     )]
     Untranslated,

@@ -58,6 +58,7 @@ fn end() -> Part {
         flow_log: None,
         sflow: None,
         snat: None,
+        client_prefix: None,
         api: None,
         interfaces: Vec::new(),
         config: "/x".into(),

@@ -25,6 +25,7 @@ Examples:
   elb backend inspect --port 53 --protocol udp --from 10.0.0.2 --from fd00::2
   elb backend inspect --port 80 --from 10.0.0.2 --vip 192.0.2.10 --mode ipip
   elb backend inspect --port 8080 --from 10.0.0.2 --mode nat
+  elb backend inspect --port 8080 --from 2001:db8:1:64:0:1:192.0.2.1 --mode nat46
   elb backend inspect --client 203.0.113.7
   elb backend inspect --port 80 --from 10.0.0.2 -o json | jq -r '.report.findings[].fix // empty'
 
@@ -37,7 +38,8 @@ pub(in crate::cli) struct InspectArgs {
     /// udp begins with an ICMP echo request.
     #[arg(long, value_enum, default_value = "tcp")]
     protocol: TransportProtocol,
-    /// A source of probes: an address of the load balancer; may be given more than once.
+    /// A source of probes: an address of the load balancer, or with nat46 one in its prefix, with a client's address at
+    /// its end; may be given more than once.
     #[arg(long, value_name = "ADDRESS")]
     from: Vec<IpAddr>,
     /// The member's address [default: the one that answers to probes have]; may be given more than

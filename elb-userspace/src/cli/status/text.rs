@@ -8,8 +8,8 @@ use comfy_table::{Cell, Color, Table, presets};
 use super::units::bytes;
 use super::{rate, summary};
 use crate::api::shape::status::{
-    AccessStatus, FlowLogLost, FlowLogStatus, ListenerStatus, MemberStatus, PathStatus, PoolStatus,
-    Reason, SflowLost, SflowStatus, SnatStatus, Status, WebhookStatus,
+    AccessStatus, Agent, FlowLogLost, FlowLogStatus, ListenerStatus, MemberStatus, PathStatus,
+    PoolStatus, Reason, SflowLost, SflowStatus, SnatStatus, Status, WebhookStatus,
 };
 
 /// How to write it.
@@ -61,9 +61,7 @@ pub(super) fn text(status: &Status, form: Form) -> String {
             "sFlow to {collector} · {samples} samples, {discards} refused packets · lost {kernel} in the kernel, {limit} by limit, {unsent} unsent"
         );
     }
-    if let Some(SnatStatus { v4, ports, used }) = &agent.snat {
-        let _ = writeln!(out, "source addresses {v4} · {used} of {ports} ports in use");
-    }
+    snat(&mut out, agent);
     for kept in agent.kept.iter().filter(|kept| kept.in_place && kept.restored > 0) {
         let (object, times) = (&kept.object, kept.restored);
         let last = kept.last_restored.as_deref().unwrap_or_default();
@@ -84,6 +82,19 @@ pub(super) fn text(status: &Status, form: Form) -> String {
         out += &summary::how_to_see_all(status);
     }
     out
+}
+
+/// What members see in the place of clients' addresses.
+fn snat(out: &mut String, agent: &Agent) {
+    if let Some(SnatStatus { v4, ports, used }) = &agent.snat {
+        let _ = writeln!(out, "source addresses {v4} · {used} of {ports} ports in use");
+    }
+    if let Some(prefix) = &agent.client_prefix {
+        let _ = writeln!(
+            out,
+            "prefix of clients {prefix} · members with nat46 have a route to it by this host"
+        );
+    }
 }
 
 /// The members of a pool are listed with the first of its listeners; those of no listener are left.

@@ -1,7 +1,7 @@
 //! Numbers of listeners, and which pools they served.
 
 use std::collections::BTreeSet;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use elb_common::listener::NO_POOL;
 use serde::{Deserialize, Serialize};
@@ -36,6 +36,30 @@ pub struct AssignedListener {
     /// Where it listens.
     #[serde(default)]
     pub place: ListenerPlace,
+    /// What its clients know it by, where members may see its number in addresses that they answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub embedding: Option<Embedding>,
+}
+
+/// A listener whose number members see with its clients' addresses, which they answer without any record of a flow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Embedding {
+    /// Its virtual address.
+    pub vip: Ipv4Addr,
+    /// Its port.
+    pub port: u16,
+    /// Seconds without a packet after which a connection counts no more.
+    pub idle: u32,
+}
+
+/// One that went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LeftEmbedding {
+    /// What its clients knew it by.
+    #[serde(flatten)]
+    pub embedding: Embedding,
+    /// When its last connection counts no more, in coarse monotonic seconds.
+    pub until: u32,
 }
 
 /// What may be written down of a listener.
@@ -60,6 +84,8 @@ enum Written {
         served: BTreeSet<u16>,
         #[serde(default)]
         place: ListenerPlace,
+        #[serde(default)]
+        embedding: Option<Embedding>,
     },
 }
 
@@ -67,9 +93,17 @@ impl From<Written> for AssignedListener {
     fn from(written: Written) -> Self {
         match written {
             Written::Id(id) => Self { id, pool: NO_POOL, ..Self::default() },
-            Written::Whole { id, name, load_balancer, pool, former, moved, served, place } => {
-                Self { id, name, load_balancer, pool, former, moved, served, place }
-            }
+            Written::Whole {
+                id,
+                name,
+                load_balancer,
+                pool,
+                former,
+                moved,
+                served,
+                place,
+                embedding,
+            } => Self { id, name, load_balancer, pool, former, moved, served, place, embedding },
         }
     }
 }
@@ -142,7 +176,8 @@ impl Assignments {
         if !self.listeners.contains_key(&resource) {
             let full = Full { what: "listener", key: "max_listeners", limit: room.listeners };
             let used = self.listeners.values().map(|listener| listener.id);
-            let used: Ids = used.chain(self.leaving.listeners.iter().copied()).collect();
+            let leaving = self.leaving.listeners.iter().chain(self.leaving.embedding.keys());
+            let used: Ids = used.chain(leaving.copied()).collect();
             let id = used.free(0, room.listeners).ok_or(full)?;
             let listener = AssignedListener { id, pool, ..AssignedListener::default() };
             self.listeners.insert(resource, listener);
@@ -167,10 +202,13 @@ impl Assignments {
         });
     }
 
-    /// Takes a listener away; its number is left for a while.
-    pub fn remove_listener(&mut self, resource: ResourceId) {
-        if let Some(listener) = self.listeners.remove(&resource) {
-            self.leaving.listeners.push(listener.id);
+    /// Takes a listener away `now`; its number is left for a while.
+    pub fn remove_listener(&mut self, resource: ResourceId, now: u32) {
+        let Some(listener) = self.listeners.remove(&resource) else { return };
+        self.leaving.listeners.push(listener.id);
+        if let Some(embedding) = listener.embedding {
+            let until = now.saturating_add(embedding.idle);
+            self.leaving.embedding.insert(listener.id, LeftEmbedding { embedding, until });
         }
     }
 }

@@ -81,7 +81,7 @@ fn numbers_of_what_went_are_not_given_until_no_record_names_them() {
     let id = all.pools[&pool("a")].id;
     all.listener(listener("l"), id, ROOM).unwrap();
     assert_eq!(all.remove_pool(pool("a")), [Region { base: 0, size: 101 }]);
-    all.remove_listener(listener("l"));
+    all.remove_listener(listener("l"), 0);
     let (mut other, used) = (all.clone(), all.backend_ids());
     assert!(used.contains(1) && used.contains(2));
     other.pool(pool("b"), shape(101), 0, ROOM, &[]).unwrap();

@@ -1,7 +1,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use elb_common::addr::Be16;
+use elb_common::addr::{Be16, Be32};
 use elb_common::client_hop::{ClientHop, hop_kind};
 use elb_common::listener::{Listener, Vip, listener_flags, vip_flags};
 use proptest::prelude::*;
@@ -304,7 +304,11 @@ fn have_sources(image: &mut Image, sources: u8) {
     image.vips.insert(network.into(), Vip { flags, number: 0 });
     for listener in image.listeners.values_mut().filter(|listener| listener.pool % 2 == 0) {
         listener.flags |= listener_flags::BINDS;
-        let endpoint = ListenerEndpoint { port: Be16::new(listener.id), ..Default::default() };
+        let endpoint = ListenerEndpoint::v4(
+            Be32::default(),
+            Be16::new(listener.id),
+            Some([sources.into(), 0]),
+        );
         image.endpoints.insert(listener.id, endpoint);
     }
 }

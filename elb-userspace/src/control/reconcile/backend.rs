@@ -55,14 +55,16 @@ pub(super) fn record(
         Forwarding::L2 => mode::L2,
         Forwarding::Ipip => ipip,
         Forwarding::Gue => gue,
-        Forwarding::Nat | Forwarding::FullNat => {
-            let mut translation = Translation::new(record.address, Be16::new(member.port), 0);
-            translation.segment = segment.map_or([0; 2], mask);
-            record.outer_source = translation.to_words();
-            record.outer_sum = 0;
-            if forwarding.hides_clients() { mode::FULLNAT } else { mode::NAT }
-        }
+        Forwarding::Nat => mode::NAT,
+        Forwarding::FullNat => mode::FULLNAT,
+        Forwarding::Nat46 => mode::NAT46,
     };
+    if forwarding.translates() {
+        let mut translation = Translation::new(record.address, Be16::new(member.port), 0);
+        translation.segment = segment.map_or([0; 2], mask);
+        record.outer_source = translation.to_words();
+        record.outer_sum = 0;
+    }
     record.set_mtu(next_hop.map_or(0, |hop| hop.mtu));
     record
 }

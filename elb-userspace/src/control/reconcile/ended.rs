@@ -57,8 +57,11 @@ impl EndedReplies {
             .map(|(key, reply)| (*key, (*reply, idle.get(key).copied().unwrap_or(UNKNOWN_IDLE))));
         let last = std::mem::replace(&mut self.last, wanted.collect());
         let is_segment = |key: &ListenerKey| key.protocol == protocol_number(Protocol::Tcp);
+        // Of connections from source addresses, which are of IPv4, their ports say whether they are over.
+        let has_port =
+            |key: &ListenerKey, reply: &Reply| is_of_probes(reply) && key.address.is_ipv4();
         let last =
-            last.into_iter().filter(|(key, (reply, _))| is_segment(key) && !is_of_probes(reply));
+            last.into_iter().filter(|(key, (reply, _))| is_segment(key) && !has_port(key, reply));
         for (key, (mut reply, idle)) in last {
             reply.flags |= reply_flags::ENDED;
             self.gone.entry(key).or_insert((reply, now.saturating_add(idle)));
@@ -87,7 +90,7 @@ pub(super) const fn is_over(reply: &Reply) -> bool {
     reply.flags & reply_flags::ENDED != 0
 }
 
-/// Whether only answers of health probes are translated.
+/// Whether the member answers addresses of ours: of what it sends to others, only answers of health probes are translated.
 pub(super) const fn is_of_probes(reply: &Reply) -> bool {
     reply.flags & reply_flags::PROBES != 0
 }

@@ -54,19 +54,21 @@ impl Reconciler {
             || self.assignments.listeners.values().any(|listener| listener.moved)
     }
 
-    /// What no record names any more is forgotten, after a sweep that began when all numbers were as they
+    /// What no record names any more `now` is forgotten, after a sweep that began when all numbers were as they
     /// are; `is_named` says for a pool and the id of its member whether slots, or connection ids of
     /// QUIC, name it. True if there was something to forget.
     pub fn swept(
         &mut self,
         found: &impl SweepFindings,
+        now: u32,
         is_named: impl Fn(&AssignedPool, u16) -> bool,
     ) -> bool {
         let before = self.assignments.clone();
-        let mut listeners = take(&mut self.assignments.leaving).listeners;
+        let Leaving { mut listeners, mut embedding, .. } = take(&mut self.assignments.leaving);
         // Answers on such flows would get the address of the listener that has the number then.
         listeners.retain(|listener| found.is_bound(*listener));
-        self.assignments.leaving = Leaving { listeners, ..Leaving::default() };
+        embedding.retain(|_, left| now < left.until);
+        self.assignments.leaving = Leaving { listeners, embedding, ..Leaving::default() };
         for listener in self.assignments.listeners.values_mut() {
             if listener.former.is_none() && found.moved(listener.id) == 0 {
                 listener.settled();

@@ -85,11 +85,11 @@ impl Reconciler {
     }
 
     /// Forgets the numbers of listeners that go.
-    pub(super) fn forget_listeners(&mut self, model: &Model) {
+    pub(super) fn forget_listeners(&mut self, model: &Model, now: u32) {
         let wanted: BTreeSet<ResourceId> = model.listeners().map(|(_, one)| one.id).collect();
         let known = self.assignments.listeners.keys();
         let gone: Vec<_> = known.filter(|listener| !wanted.contains(listener)).copied().collect();
-        gone.into_iter().for_each(|listener| self.assignments.remove_listener(listener));
+        gone.into_iter().for_each(|listener| self.assignments.remove_listener(listener, now));
     }
 
     /// The longest idle timeout of the listeners that flows of each pool came to.

@@ -11,8 +11,7 @@ use super::ended::{is_of_probes, is_over};
 use super::{Desired, ReconcileInput, Reconciler, protocol_number};
 use crate::control::assign::{AssignedMember, AssignedPool};
 use crate::control::plan::ListenerKey;
-use crate::model::ResourceId;
-use crate::model::{Listener, Ports};
+use crate::model::{Forwarding, Listener, Ports, ResourceId};
 
 impl Reconciler {
     /// Adds the endpoints of the members that a listener's packets go to at a virtual address, or went to while flows
@@ -30,28 +29,30 @@ impl Reconciler {
         let mut pools = assigned.served.clone();
         pools.extend(assigned.former.map(|former| former.pool));
         pools.insert(assigned.pool);
-        let Desired { numbered, image, idle, .. } = desired;
+        let Desired { numbered, image, idle, answers_to_us, .. } = desired;
         for pool in pools.into_iter().filter_map(|id| self.translating(numbered.get(&id)?)) {
-            for member in pool.members.iter().filter(|member| same_version(member.address, vip)) {
+            let serves = |member: &&AssignedMember| serves(pool.forwarding, member.address, vip);
+            for member in pool.members.iter().filter(serves) {
                 let key = ListenerKey {
                     address: member.address,
                     port: if member.port == 0 { port } else { member.port },
                     protocol: protocol_number(listener.protocol),
                 };
                 let mut reply = reply((vip, port), assigned.id, member, key.port, seen);
-                if pool.forwarding.hides_clients() {
-                    // What else it sends are no answers of ours, also when its connections are over.
-                    reply.flags = reply.flags & !reply_flags::ENDED | reply_flags::PROBES;
-                }
                 let at_most = idle.entry(key).or_default();
                 *at_most = pool.idle_timeout.max(*at_most);
-                let found = image.replies.entry(key).or_insert(reply);
-                match [&*found, &reply].map(is_of_probes) {
-                    // A pool that clients' answers are translated of has the endpoint, even if it came later.
-                    [false, true] => continue,
-                    [true, false] => *found = reply,
-                    [true, true] | [false, false] => {}
-                }
+                let records = if pool.forwarding.needs_routes() {
+                    &mut image.replies
+                } else {
+                    // What else it sends are no answers of ours. Whether a connection is over, the port says that a
+                    // source address has for it; an address of the prefix does not.
+                    reply.flags |= reply_flags::PROBES;
+                    if pool.forwarding.hides_clients() {
+                        reply.flags &= !reply_flags::ENDED;
+                    }
+                    &mut *answers_to_us
+                };
+                let found = records.entry(key).or_insert(reply);
                 let is_same = (found.vip, found.port) == (reply.vip, reply.port);
                 let shared = if is_same || is_of_probes(&reply) {
                     found.flags & reply_flags::SHARED
@@ -69,6 +70,18 @@ impl Reconciler {
                     *found = reply;
                 }
                 found.flags |= shared;
+            }
+        }
+    }
+
+    /// Adds the endpoints of members that answer addresses of ours. One that a pool has, too, that clients' answers are
+    /// translated of, stands for that; but not for what is over, while members answer addresses of the prefix: without a
+    /// record they cannot.
+    pub(super) fn merge_answers_to_us(desired: &mut Desired) {
+        for (key, reply) in std::mem::take(&mut desired.answers_to_us) {
+            let found = desired.image.replies.entry(key).or_insert(reply);
+            if key.address.is_ipv6() && is_over(found) && !is_over(&reply) {
+                *found = reply;
             }
         }
     }
@@ -146,6 +159,11 @@ pub(super) fn first_bytes(address: IpAddr) -> Be128 {
     }
 }
 
-const fn same_version(one: IpAddr, other: IpAddr) -> bool {
-    one.is_ipv4() == other.is_ipv4()
+/// Whether a member serves a virtual address.
+const fn serves(forwarding: Forwarding, member: IpAddr, vip: IpAddr) -> bool {
+    let is_same_version = member.is_ipv4() == vip.is_ipv4();
+    match forwarding.embeds_clients() {
+        true => vip.is_ipv4() && !is_same_version,
+        false => is_same_version,
+    }
 }

@@ -1,13 +1,15 @@
 //! Source addresses, and what the answers to them are translated to.
 
-use elb_common::addr::Be16;
+use std::net::Ipv4Addr;
+
+use elb_common::addr::{Be16, Be32};
 use elb_common::listener::{ListenerEndpoint, Vip, vip_flags};
 use elb_common::snat::Snat;
 
-use super::replies::first_bytes;
 use super::{Desired, ReconcileInput, Reconciler};
+use crate::control::assign::{AssignedPool, Embedding};
 use crate::control::plan::Image;
-use crate::model::{Listener, LoadBalancer, Ports, SourceAddresses};
+use crate::model::{ClientPrefix, Listener, LoadBalancer, Ports, SourceAddresses};
 
 impl Reconciler {
     /// Adds the source addresses. While they are the same, so is the secret, since flows are found by it.
@@ -33,30 +35,49 @@ impl Reconciler {
         image.vips.extend(addresses.map(|address| (address.into(), vip)));
     }
 
-    /// Adds what clients know a listener by, if members of a pool that has its flows answer source addresses; whether any
-    /// do. Of which flows they do so is decided by the member that each goes to.
+    /// Adds what clients know a listener by, if members of a pool that has its flows answer source addresses, or addresses
+    /// of the prefix; whether any answer source addresses. Of which flows they do so is decided by the member that each
+    /// goes to.
     pub(super) fn endpoint(
-        &self,
+        &mut self,
         lb: &LoadBalancer,
         listener: &Listener,
+        prefix: Option<ClientPrefix>,
         desired: &mut Desired,
     ) -> bool {
-        let Some(assigned) = self.assignments.listeners.get(&listener.id) else { return false };
+        let Some(assigned) = self.assignments.listeners.get_mut(&listener.id) else { return false };
+        assigned.embedding = None;
         let (Ports::One(port), Some(vip)) = (listener.ports(), lb.vip_address) else {
             return false;
         };
-        let mut pools = assigned.served.iter().copied().chain([assigned.pool]);
-        let hides_clients = |id: u16| {
-            let pool = self.assignments.pools.get(desired.numbered.get(&id)?)?;
-            Some(pool.forwarding.hides_clients())
-        };
-        let is_hiding = pools.any(|id| hides_clients(id) == Some(true))
-            || assigned.former.is_some_and(|former| hides_clients(former.pool) == Some(true));
-        if is_hiding {
-            let vip = first_bytes(vip.into());
-            let endpoint = ListenerEndpoint { vip, port: Be16::new(port), reserved: 0 };
-            desired.image.endpoints.insert(assigned.id, endpoint);
+        let former = assigned.former.map(|former| former.pool);
+        let ids = assigned.served.iter().copied().chain([assigned.pool]).chain(former);
+        let pools = ids.filter_map(|id| self.assignments.pools.get(desired.numbered.get(&id)?));
+        let pools: Vec<&AssignedPool> = pools.collect();
+        let embedding = pools.iter().filter(|pool| pool.forwarding.embeds_clients());
+        let idle = embedding.map(|pool| pool.idle_timeout).max();
+        assigned.embedding = idle.map(|idle| Embedding { vip, port, idle });
+        let is_hiding = pools.iter().any(|pool| pool.forwarding.hides_clients());
+        let prefix = prefix.filter(|_| idle.is_some());
+        if is_hiding || prefix.is_some() {
+            desired.image.endpoints.insert(assigned.id, endpoint(vip, port, prefix));
         }
         is_hiding
     }
+
+    /// Adds the same of listeners that went and whose clients' addresses members may still answer, so that they learn that
+    /// their connections are over.
+    pub(super) fn endpoints_that_went(&self, prefix: Option<ClientPrefix>, image: &mut Image) {
+        for (id, left) in &self.assignments.leaving.embedding {
+            let Embedding { vip, port, .. } = left.embedding;
+            if prefix.is_some() {
+                image.endpoints.insert(*id, endpoint(vip, port, prefix));
+            }
+        }
+    }
+}
+
+fn endpoint(vip: Ipv4Addr, port: u16, prefix: Option<ClientPrefix>) -> ListenerEndpoint {
+    let vip: Be32 = bytemuck::cast(vip.octets());
+    ListenerEndpoint::v4(vip, Be16::new(port), prefix.map(ClientPrefix::words))
 }

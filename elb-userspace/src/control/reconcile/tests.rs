@@ -2,6 +2,7 @@ mod admission;
 mod backup;
 mod changes;
 mod draining;
+mod embedded_clients;
 mod fallback;
 mod first;
 mod moving;
@@ -266,7 +267,7 @@ fn what_is_removed_frees_its_place() {
     assert_eq!(desired.freed, [Region { base: 0, size: 4093 }]);
     assert!(desired.image.listeners.is_empty() && desired.image.backends.is_empty());
     assert!(reconciler.assignments.backend_ids().contains(1), "records may name it");
-    assert!(reconciler.swept(&scene::Records::default(), |_, _| false));
+    assert!(reconciler.swept(&scene::Records::default(), 1_000, |_, _| false));
     assert_eq!(reconciler.assignments.backend_ids(), crate::control::assign::Ids::default());
     assert!(!reconciler.is_lasting());
 }
@@ -299,7 +300,10 @@ fn a_member_that_comes_takes_no_number_of_one_that_goes() {
     assert!(desired.image.backends.is_empty() && desired.left_out.len() == 1);
     let desired = reconciler.reconcile(&other(), &World::default());
     assert_eq!(desired.left_out.len(), 1, "records may name it");
-    assert!(reconciler.swept(&scene::Records::default(), |_, _| false), "the next round has room");
+    assert!(
+        reconciler.swept(&scene::Records::default(), 1_000, |_, _| false),
+        "the next round has room"
+    );
     let desired = reconciler.reconcile(&other(), &World::default());
     assert_eq!(desired.image.backends.keys().copied().collect::<Vec<_>>(), [1]);
 }

@@ -18,7 +18,10 @@ pub(super) fn virtual_address(evidence: &Evidence) -> Finding {
 /// Whether outer headers are taken off.
 pub(super) fn decapsulation(evidence: &Evidence) -> Finding {
     match evidence.wanted.pool.forwarding {
-        forwarding @ (Forwarding::L2 | Forwarding::Nat | Forwarding::FullNat) => {
+        forwarding @ (Forwarding::L2
+        | Forwarding::Nat
+        | Forwarding::FullNat
+        | Forwarding::Nat46) => {
             let what = format!("packets have no outer header with {forwarding}");
             Finding::seen(Check::Decapsulation, Outcome::NotApplicable, what)
         }

@@ -13,18 +13,26 @@ pub(super) fn own_address(own: &[OwnVip], sources: &[(IpAddr, String)]) -> Findi
     }
     let takes = |one: &&OwnVip| one.taken.is_some() && !one.is_allowed;
     let outcome = if own.iter().any(|one| takes(&one)) { Outcome::Fail } else { Outcome::Warn };
-    let own_sources = sources.iter().map(|(address, interface)| {
-        format!(
-            "[snat]: {address} is an address of {interface} as well: connections that this host opens from it, and \
-             those of pools with fullnat, may get each other's answers"
-        )
-    });
+    let own_sources = sources.iter().map(|(address, interface)| source_line(*address, interface));
     let lines: Vec<String> = own.iter().map(line).chain(own_sources).collect();
     let source_fixes = sources.iter().map(|(address, interface)| {
         format!("ip address show to {address}; ip address del {address} dev {interface}, or use another [snat]")
     });
     let fixes: Vec<String> = own.iter().map(fix).chain(source_fixes).collect();
     Finding::seen(Check::OwnAddress, outcome, lines.join("\n")).fix(fixes.join("\n"))
+}
+
+fn source_line(address: IpAddr, interface: &str) -> String {
+    if address.is_ipv6() {
+        return format!(
+            "[snat]: {address} is an address of {interface}, in the prefix v6, which holds addresses of clients alone: \
+             what members send to it is none of their answers"
+        );
+    }
+    format!(
+        "[snat]: {address} is an address of {interface} as well: connections that this host opens from it, and \
+         those of pools with fullnat, may get each other's answers"
+    )
 }
 
 fn line(one: &OwnVip) -> String {

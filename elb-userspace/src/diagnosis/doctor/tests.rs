@@ -185,7 +185,7 @@ fn translated_answers_come_in_where_the_program_is_and_are_not_dropped() {
     let finding = judge(&duty, &facts).finding(Check::WayOut).cloned().unwrap();
     assert_eq!(finding.outcome, Outcome::Fail);
     assert!(
-        finding.evidence.contains("answers by nat or fullnat do not reach clients"),
+        finding.evidence.contains("answers by nat, fullnat or nat46 do not reach clients"),
         "{finding:?}"
     );
     assert!(finding.fix.unwrap().starts_with("add \"eth1\" to interfaces in [agent]"));

@@ -1,4 +1,4 @@
-//! What a host needs next to the program where members' answers are translated (`forwarding = "nat"`).
+//! What a host needs next to the program where members' answers are translated.
 
 use super::Duty;
 use super::facts::{Facts, InterfaceFacts};

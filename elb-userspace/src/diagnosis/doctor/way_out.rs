@@ -52,7 +52,7 @@ fn untranslated(duty: &Duty, way: &UnservedWay) -> &'static str {
         all.any(|(address, forwarding)| address == member && forwarding.translates())
     };
     if way.members.iter().any(is_one) {
-        "; what comes in there is not translated either: answers by nat or fullnat do not reach clients"
+        "; what comes in there is not translated either: answers by nat, fullnat or nat46 do not reach clients"
     } else {
         ""
     }

@@ -79,7 +79,7 @@ fn by_device(mode: Mode, asked: &InspectRequest, facts: &Facts) -> Option<Vec<Pa
             Part::pass(format!("the tunnel device {name} is up, and port {GUE_PORT} is open"))
         }
         Mode::Ipip => Part::pass(format!("the tunnel device {name} is up")),
-        Mode::L2 | Mode::Gue | Mode::Nat | Mode::FullNat => return None,
+        Mode::L2 | Mode::Gue | Mode::Nat | Mode::FullNat | Mode::Nat46 => return None,
     };
     Some(vec![works, trust::of_device(name, mode, asked, facts)])
 }

@@ -50,6 +50,7 @@ fn grown(mode: Mode, to: &[IpAddr]) -> u32 {
         Mode::Gue => Forwarding::Gue,
         Mode::Nat => Forwarding::Nat,
         Mode::FullNat => Forwarding::FullNat,
+        Mode::Nat46 => Forwarding::Nat46,
     };
     let usual = overhead(forwarding, IpAddr::V4(Ipv4Addr::UNSPECIFIED));
     to.iter().map(|member| overhead(forwarding, *member)).max().unwrap_or(usual)

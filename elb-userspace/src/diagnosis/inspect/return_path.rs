@@ -1,16 +1,22 @@
-//! With `nat`, answers to clients must go back through the load balancer, which translates them.
+//! With `nat` and `nat46`, answers to clients must go back through the load balancer, which translates them.
 
 use std::net::IpAddr;
+
+use elb_common::embedded::embedded;
 
 use super::asked::InspectRequest;
 use super::facts::{Facts, Route};
 use super::parts::Part;
 use crate::backend::{Mode, ServicePort};
+use crate::model::ClientPrefix;
 
 pub(super) fn check(asked: &InspectRequest, facts: &Facts) -> Vec<Part> {
     if asked.mode == Some(Mode::FullNat) {
         let what = "answers go to the load balancer's source addresses, as to any other host";
         return vec![Part::not_applicable(what)];
+    }
+    if asked.mode == Some(Mode::Nat46) {
+        return to_prefix(facts);
     }
     if asked.mode != Some(Mode::Nat) {
         return vec![Part::not_applicable("answers go to clients directly")];
@@ -20,6 +26,53 @@ pub(super) fn check(asked: &InspectRequest, facts: &Facts) -> Vec<Part> {
         return vec![Part::unknown("name the load balancer's address with --from")];
     }
     parts
+}
+
+/// Answers to addresses that hold a client's; others are the load balancer's own.
+fn to_prefix(facts: &Facts) -> Vec<Part> {
+    let holds_client = |source: &IpAddr| match source {
+        IpAddr::V6(address) => embedded(bytemuck::cast(address.octets())).is_some(),
+        IpAddr::V4(_) => false,
+    };
+    let routes = facts.routes.iter().filter(|(source, _)| holds_client(source));
+    let parts: Vec<Part> = routes
+        .map(|(source, route)| match route {
+            Ok(route) => to_client(*source, route),
+            Err(needed) => Part::unknown(needed),
+        })
+        .collect();
+    if parts.is_empty() {
+        return vec![Part::unknown(
+            "name an address of a client in the load balancer's prefix with --from, as in 2001:db8:1:64:0:1:192.0.2.1",
+        )];
+    }
+    parts
+}
+
+fn to_client(source: IpAddr, route: &Route) -> Part {
+    let prefix = match source {
+        IpAddr::V6(address) => ClientPrefix::at(address).to_string(),
+        IpAddr::V4(_) => "PREFIX".to_owned(),
+    };
+    let wanted = format!("ip -6 route replace {prefix} via LOAD-BALANCER");
+    match route {
+        Route::Via { interface, gateway: Some(gateway), .. } => Part::pass(format!(
+            "answers to clients in {prefix} go to {gateway} by {interface}, which must be a load balancer, or lead to one"
+        )),
+        Route::Via { interface, gateway: None, .. } => Part::fail(format!(
+            "answers to clients in {prefix} go to {source} itself by {interface}, as to a neighbour, and no host has that \
+             address"
+        ))
+        .fix(wanted),
+        Route::Local => {
+            Part::fail(format!("{source}, which is to hold a client's address, is one of this host"))
+                .fix(format!("ip address show to {source}; remove it, or use another prefix in [snat]"))
+        }
+        Route::None | Route::Refused(..) => {
+            Part::fail(format!("there is no route to {prefix}, where clients' packets come from"))
+                .fix(wanted)
+        }
+    }
 }
 
 fn judge(to: IpAddr, asked: &InspectRequest, facts: &Facts) -> Option<Part> {

@@ -112,7 +112,9 @@ fn only_from(mode: Mode, v6: bool, asked: &InspectRequest) -> String {
     let family = if v6 { "ip6" } else { "ip" };
     let what = match mode {
         Mode::Gue => format!("udp dport {GUE_PORT}"),
-        Mode::L2 | Mode::Ipip | Mode::Nat | Mode::FullNat => "meta l4proto { 4, 41 }".to_owned(),
+        Mode::L2 | Mode::Ipip | Mode::Nat | Mode::FullNat | Mode::Nat46 => {
+            "meta l4proto { 4, 41 }".to_owned()
+        }
     };
     format!(
         "nft 'add table inet elb; add chain inet elb tunnels {{ type filter hook input priority -150; }}; \

@@ -1,4 +1,4 @@
-//! With `nat` and `fullnat`: packets get to the member, and its answers do not come back through this load balancer.
+//! With `nat`, `fullnat` and `nat46`: packets get to the member, and its answers do not come back through this load balancer.
 
 use crate::diagnosis::check::Check;
 use crate::diagnosis::evidence::Evidence;
@@ -11,6 +11,9 @@ use crate::health::Cause;
 pub(super) fn untranslated(evidence: &Evidence, cause: &Cause) -> Finding {
     let vips: Vec<String> = evidence.failing_vips().iter().map(ToString::to_string).collect();
     let (vips, address) = (vips.join(" and "), evidence.address());
+    if evidence.wanted.pool.forwarding.embeds_clients() {
+        return no_prefix_route(evidence, &format!("but not through {vips} ({cause})"));
+    }
     let interface = match evidence.way.interface.as_str() {
         "" => "INTERFACE",
         name => name,
@@ -35,8 +38,16 @@ pub(super) fn untranslated(evidence: &Evidence, cause: &Cause) -> Finding {
 /// Probes are answered, since the load balancer is the one that asks; connections of clients hang.
 pub(super) fn elsewhere(evidence: &Evidence, openings: u64) -> Finding {
     let address = evidence.address();
-    if evidence.wanted.pool.forwarding.hides_clients() {
+    let forwarding = evidence.wanted.pool.forwarding;
+    if forwarding.hides_clients() {
         return not_let_in(evidence, openings);
+    }
+    if forwarding.embeds_clients() {
+        let what = format!(
+            "but of {openings} openings of connections by clients in the last minute, none by a SYN-ACK or a reset that \
+             came back here"
+        );
+        return no_prefix_route(evidence, &what);
     }
     let what = format!(
         "probes of {address} are answered, but of {openings} openings of connections by clients in the last minute, \
@@ -61,5 +72,19 @@ fn not_let_in(evidence: &Evidence, openings: u64) -> Finding {
     Finding::inferred(Check::ReturnPath, Outcome::Fail, what).fix(format!(
         "on the backend server: {}; it needs a way to {sources} that leads to the load balancer",
         fix::backend_up(evidence)
+    ))
+}
+
+/// With `nat46`, clients' packets, and probes of the virtual address, come from addresses in the prefix.
+fn no_prefix_route(evidence: &Evidence, what: &str) -> Finding {
+    let (address, prefix) = (evidence.address(), fix::source_addresses(evidence));
+    let what = format!(
+        "{address} answers at its own address, {what}: packets of clients come to it from {prefix}, and it has no route \
+         to that which leads to the load balancer, or does not let that in"
+    );
+    Finding::inferred(Check::ReturnPath, Outcome::Fail, what).fix(format!(
+        "on the backend server: {}; then: {}",
+        fix::backend_up(evidence),
+        fix::inspect_clients(evidence)
     ))
 }

@@ -29,7 +29,7 @@ fn what_the_api_knows_and_we_do_not_serve_has_its_own_error() {
     let unknown = "fullnat46".parse::<Forwarding>().unwrap_err();
     assert_eq!(
         unknown.to_string(),
-        "\"fullnat46\" is not known; use nat, fullnat, l2, ipip or gue"
+        "\"fullnat46\" is not known; use nat, fullnat, nat46, l2, ipip or gue"
     );
     let unknown = "tcp".parse::<Protocol>().unwrap_err();
     assert_eq!(unknown.to_string(), "\"tcp\" is not known; use TCP or UDP");

@@ -48,9 +48,9 @@ pub(super) fn of(
     };
     let sent = frame.bytes();
     let seen = SeenFrame { bytes: sent, length: u32::try_from(sent.len()).unwrap_or(u32::MAX) };
-    let outer = seen.length.saturating_sub(received);
     let translation = Translation { asked: &asked, names, is_v4: packet.source.is_ipv4() };
     let received_frame = SeenFrame { bytes, length: received };
+    let outer = received_frame.outer(seen);
     let is_handed_over = outcome == Outcome::HandOver;
     let is_translated = (egress.is_some() || is_handed_over) && outer == 0;
     let testimony = Testimony { asked: &asked, reason: outcome.reason(), names };
@@ -352,6 +352,7 @@ fn forwarding(backend: &backend::Backend) -> String {
         mode::L2 => "l2".to_owned(),
         mode::NAT => "nat".to_owned(),
         mode::FULLNAT => "fullnat".to_owned(),
+        mode::NAT46 => "nat46".to_owned(),
         mode::IPIP_V4 | mode::IPIP_V6 => "ipip".to_owned(),
         mode::GUE_V4 | mode::GUE_V6 => "gue".to_owned(),
         other => format!("#{other}"),

@@ -108,7 +108,8 @@ impl Translation<'_, '_> {
         Some(EndpointRecord {
             member: self.names.member(backend),
             listener: self.names.listener(listener),
-            stands_for: self.socket(vip, port),
+            // A member with IPv6 that answers addresses of ours serves a virtual IPv4 address.
+            stands_for: socket(self.is_v4 || flags & reply_flags::PROBES != 0, vip, port),
             shared: flags & reply_flags::SHARED != 0,
             interface: self.names.interface(ifindex),
             mac: (flags & reply_flags::ON_LINK != 0).then(|| mac(&record.mac.bytes())),
@@ -170,9 +171,13 @@ impl Translation<'_, '_> {
 
     /// An address and a port of a record.
     fn socket(&self, address: Be128, port: Be16) -> SocketAddr {
-        let bytes: [u8; 16] = bytemuck::cast(address.raw());
-        let [a, b, c, d, ..] = bytes;
-        let address = if self.is_v4 { IpAddr::from([a, b, c, d]) } else { IpAddr::from(bytes) };
-        SocketAddr::new(address, port.get())
+        socket(self.is_v4, address, port)
     }
+}
+
+fn socket(is_v4: bool, address: Be128, port: Be16) -> SocketAddr {
+    let bytes: [u8; 16] = bytemuck::cast(address.raw());
+    let [a, b, c, d, ..] = bytes;
+    let address = if is_v4 { IpAddr::from([a, b, c, d]) } else { IpAddr::from(bytes) };
+    SocketAddr::new(address, port.get())
 }

@@ -252,13 +252,13 @@ families! {
         LISTENER_BYTES Counter "elb_listener_forwarded" "bytes" ["load_balancer" "listener"]
             "Bytes of forwarded packets as received, Ethernet header included.";
         LISTENER_REPLY_PACKETS Counter "elb_listener_reply" "packets" ["load_balancer" "listener"]
-            "Packets of members that were translated and sent on to clients, of listeners with a pool whose answers pass elb (nat, fullnat).";
+            "Packets of members that were translated and sent on to clients, of listeners with a pool whose answers pass elb (nat, fullnat, nat46).";
         LISTENER_REPLY_BYTES Counter "elb_listener_reply" "bytes" ["load_balancer" "listener"]
             "Bytes of these packets as received from members, Ethernet header included.";
         LISTENER_ACCEPTED Counter "elb_listener_accepted_connections" "" ["load_balancer" "listener"]
-            "TCP connections that members accepted (SYN-ACK), of listeners with a pool whose answers pass elb (nat, fullnat); a repeated SYN-ACK counts again.";
+            "TCP connections that members accepted (SYN-ACK), of listeners with a pool whose answers pass elb (nat, fullnat, nat46); a repeated SYN-ACK counts again.";
         LISTENER_SERVER_RESETS Counter "elb_listener_server_resets" "" ["load_balancer" "listener"]
-            "TCP segments with RST from members, of listeners with a pool whose answers pass elb (nat, fullnat).";
+            "TCP segments with RST from members, of listeners with a pool whose answers pass elb (nat, fullnat, nat46).";
         LISTENER_OPENED Counter "elb_listener_opened_connections" "" ["load_balancer" "listener"]
             "TCP connections that clients opened and that were given a member; a repeated SYN counts again.";
         LISTENER_RESETS Counter "elb_listener_client_resets" "" ["load_balancer" "listener"]
@@ -298,13 +298,13 @@ families! {
         MEMBER_BYTES Counter "elb_member_forwarded" "bytes" ["pool" "member"]
             "Bytes of the packets that the member got, as received from clients, Ethernet header included.";
         MEMBER_REPLY_PACKETS Counter "elb_member_reply" "packets" ["pool" "member"]
-            "Packets of the member that were translated and sent on to clients, of pools whose answers pass elb (nat, fullnat).";
+            "Packets of the member that were translated and sent on to clients, of pools whose answers pass elb (nat, fullnat, nat46).";
         MEMBER_REPLY_BYTES Counter "elb_member_reply" "bytes" ["pool" "member"]
             "Bytes of these packets as received from the member, Ethernet header included.";
         MEMBER_ACCEPTED Counter "elb_member_accepted_connections" "" ["pool" "member"]
-            "TCP connections that the member accepted (SYN-ACK), of pools whose answers pass elb (nat, fullnat); a repeated SYN-ACK counts again.";
+            "TCP connections that the member accepted (SYN-ACK), of pools whose answers pass elb (nat, fullnat, nat46); a repeated SYN-ACK counts again.";
         MEMBER_RESETS Counter "elb_member_resets" "" ["pool" "member"]
-            "TCP segments with RST from the member, of pools whose answers pass elb (nat, fullnat).";
+            "TCP segments with RST from the member, of pools whose answers pass elb (nat, fullnat, nat46).";
         MEMBER_OPENED Counter "elb_member_opened_connections" "" ["pool" "member"]
             "TCP connections that clients opened and that the member was given; a repeated SYN counts again.";
         MEMBER_HEALTHY Gauge "elb_member_healthy" "" ["pool" "member"]

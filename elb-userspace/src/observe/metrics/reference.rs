@@ -24,7 +24,7 @@ scrape_configs:
 - Values that are not counters of packets are at most seconds old (`elb_metrics_snapshot_timestamp_seconds`).
 - With direct server return, packets of members do not pass elb: what they send, and when they close or reset a
   connection, is not known. What members answer (`…_reply_…`, `…_accepted_connections_total`,
-  `elb_listener_server_resets_total`, `elb_member_resets_total`) is there for pools with `forwarding = \"nat\"` or `\"fullnat\"`, and absent for
+  `elb_listener_server_resets_total`, `elb_member_resets_total`) is there for pools with `forwarding = \"nat\"`, `\"fullnat\"` or `\"nat46\"`, and absent for
   others; a listener has it if its pool is one, or its fallback pool. How many connections are open now does not follow from
   it. Where connections are not recorded, there is no number of
   open ones. Of UDP nothing says which packet is the first of a flow: opened connections are those of TCP.

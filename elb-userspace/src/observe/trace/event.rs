@@ -140,7 +140,7 @@ impl<'b> Raw<'b> {
         let (event, reason) = (&self.event, self.reason());
         let listener = u16::try_from(event.listener).ok().filter(|_| event.listener != NO_LISTENER);
         let sent = self.sent();
-        let outer = if reason.is_none() { event.sent.saturating_sub(event.received) } else { 0 };
+        let outer = sent.filter(|_| reason.is_none()).map_or(0, |sent| self.received().outer(sent));
         let time = booted + Duration::from_nanos(event.time);
         PacketEvent {
             time: humantime::format_rfc3339_nanos(time).to_string(),

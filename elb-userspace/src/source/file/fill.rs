@@ -2,7 +2,7 @@
 //! configuration has it.
 
 use super::Model;
-use crate::model::{Listener, LoadBalancer, Pool};
+use crate::model::{Forwarding, Listener, LoadBalancer, Pool, SnatPrefixes};
 
 /// What of a model came from where.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,12 +33,19 @@ pub fn fill(right: &Model, good: &Model) -> Filled {
         }
     }
     let balancers = balancers(right, good, &mut kept);
-    // Those of before, if [snat] is missing or wrong and pools of before need them.
-    let needs = pools.iter().any(|pool| pool.forwarding.hides_clients());
-    let sources = right.source_addresses().or_else(|| good.source_addresses().filter(|_| needs));
-    match Model::new(balancers, pools, groups, sources) {
+    let snat = snat(&pools, right.snat(), good.snat());
+    match Model::new(balancers, pools, groups, snat) {
         Ok(model) => Filled { model, kept },
         Err(_) => Filled { model: good.clone(), kept: vec!["everything".to_owned()] },
+    }
+}
+
+/// Those that are right, or of before, if [snat] is missing or wrong and pools of before need them.
+fn snat(pools: &[Pool], right: SnatPrefixes, good: SnatPrefixes) -> SnatPrefixes {
+    let needs = |has: fn(Forwarding) -> bool| pools.iter().any(|pool| has(pool.forwarding));
+    SnatPrefixes {
+        v4: right.v4.or_else(|| good.v4.filter(|_| needs(Forwarding::hides_clients))),
+        v6: right.v6.or_else(|| good.v6.filter(|_| needs(Forwarding::embeds_clients))),
     }
 }
 

@@ -13,13 +13,12 @@ use super::port::{Port, port};
 use super::report::Report;
 use super::source_text::{SourceText, include};
 use super::table::{IPV4, IPV6, Table};
-use super::{ipgroup, monitor, port_range, tracking};
+use super::{ipgroup, monitor, port_range, snat, tracking};
 use crate::model::monitor::HealthCheck;
-use crate::model::value::ValueRule as _;
 use crate::model::{
     Announce, FlowsOnUnhealthy, Forwarding, HoldTime, IdleTimeout, LbAlgorithm, Limit, Listener,
     LoadBalancer, Member, MemberCount, MinimumHealthy, Name, NoMember, Pool, Protocol, ResourceId,
-    RingSize, SourceAddresses, Weight,
+    RingSize, SnatPrefixes, Weight,
 };
 use crate::source::api::{self, ApiSettings};
 use crate::source::flow_log::{self, FlowLogSettings};
@@ -40,7 +39,7 @@ pub(super) struct FileDraft {
     pub(super) metrics: Option<MetricsSettings>,
     /// `None`: it is there, and wrong.
     pub(super) api: Option<Option<ApiSettings>>,
-    pub(super) snat: Option<SourceAddresses>,
+    pub(super) snat: SnatPrefixes,
     pub(super) resources: Draft,
 }
 
@@ -68,13 +67,7 @@ pub(super) fn read<'a>(document: &'a DeTable<'a>, report: &'a RefCell<Report>) -
         only_in_the_store(&mut root);
     }
     draft.sflow = root.table("sflow", "[sflow]".to_owned()).and_then(sflow::read);
-    if root.peek_in("api", "forwarding").as_deref() == Some(Forwarding::FullNat.as_str())
-        && !root.has("snat")
-    {
-        let what = "forwarding fullnat of [api] takes source addresses for members to answer, and there are none";
-        root.wrong("api", what, "add [snat] with v4 = \"PREFIX\", or use another forwarding");
-    }
-    draft.snat = root.table("snat", "[snat]".to_owned()).and_then(source_addresses);
+    draft.snat = snat::read(&mut root, draft.agent.as_ref());
     draft.resources.read_all(&mut root);
     root.finish();
     let pieces = report.borrow().pieces();
@@ -86,14 +79,6 @@ pub(super) fn read<'a>(document: &'a DeTable<'a>, report: &'a RefCell<Report>) -
         draft.resources.set_check_user(agent);
     }
     draft
-}
-
-/// Reads `[snat]`; `None` if it is wrong.
-fn source_addresses(mut table: Table<'_>) -> Option<SourceAddresses> {
-    table.require("v4", &format!("set it to {}", SourceAddresses::rule()));
-    let v4 = table.parsed("v4");
-    let (sound, _) = table.finish();
-    v4.filter(|_| sound)
 }
 
 /// Reads a resource of a store: a text with one `[[load_balancer]]`, `[[pool]]` or `[[ipgroup]]`.
@@ -277,7 +262,10 @@ fn listener(mut t: Table<'_>, load_balancer: ResourceId) -> Option<(Listener, Pl
 fn pool(t: &mut Table<'_>) -> Option<Pool> {
     t.require("name", "give it one");
     t.require("protocol", "set it to TCP or UDP");
-    t.require("forwarding", "set it to nat, l2, ipip or gue, as the members are prepared for");
+    t.require(
+        "forwarding",
+        "set it to nat, fullnat, nat46, l2, ipip or gue, as the members are prepared for",
+    );
     let name: Option<Name> = t.parsed("name");
     let id = t.parsed("id");
     let protocol = t.parsed("protocol");

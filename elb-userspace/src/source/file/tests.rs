@@ -1,6 +1,7 @@
 //! What a file means, what is said about wrong ones, and what is served regardless.
 
 mod admission;
+mod embedded_clients;
 mod ids;
 mod messages;
 mod monitors;

@@ -29,7 +29,7 @@ pub(super) fn validate(file: FileDraft, host: &Host, report: &RefCell<Report>) -
         let mut violations =
             rules::check(&draft.load_balancers, &draft.pools, &draft.ip_groups, snat);
         if let (true, Some(agent)) = (violations.is_empty(), &agent) {
-            violations = draft.over_capacity(agent, snat);
+            violations = draft.over_capacity(agent, snat.v4);
             violations.extend(draft.takes_what_the_host_needs(host));
         }
         if violations.is_empty() {

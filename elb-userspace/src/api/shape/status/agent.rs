@@ -32,6 +32,9 @@ pub struct Agent {
     /// Source addresses of pools with fullnat; none: there are none.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub snat: Option<SnatStatus>,
+    /// Prefix of the addresses that members of pools with nat46 see in the place of clients'; none: there is none.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub client_prefix: Option<String>,
     /// What the V3 API refused; none: it is not served.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub api: Option<ApiRefusals>,

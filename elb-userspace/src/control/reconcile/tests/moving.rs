@@ -85,11 +85,11 @@ fn a_pool_that_is_removed_serves_the_flows_of_its_listener() {
     scene.records.moved.insert(record(&scene).id);
     scene.records.flows.insert(1, 1);
     scene.reconciler.convert(scene.world.now, |_| 0);
-    scene.reconciler.swept(&scene.records, |_, _| false);
+    scene.reconciler.swept(&scene.records, scene.world.now, |_, _| false);
     scene.follow(&blue);
     assert_eq!(scene.image.backends[&1].flags, REACHABLE | ESTABLISHED, "a record names it");
     scene.records = scene::Records::default();
-    scene.reconciler.swept(&scene.records, |_, _| false);
+    scene.reconciler.swept(&scene.records, scene.world.now, |_, _| false);
     let desired = scene.follow(&blue);
     assert!(!scene.image.pools.contains_key(&old) && !scene.image.backends.contains_key(&1));
     assert_eq!(desired.freed.len(), 1);

@@ -107,7 +107,7 @@ impl Scene {
             .flat_map(|slot| [slot.cur(), slot.prev()])
             .collect();
         let mut changed = self.reconciler.convert(now, |_| 0);
-        changed |= self.reconciler.swept(&self.records, |_, id| named.contains(&id));
+        changed |= self.reconciler.swept(&self.records, now, |_, id| named.contains(&id));
         if changed {
             self.follow(model);
         }

@@ -5,6 +5,13 @@ use elb_common::addr::Mac;
 use super::*;
 use crate::diagnosis::evidence::PinnedNeighbor;
 
+/// The member sees clients in a prefix of the load balancer's, which is 2001:db8:9::2.
+fn embed_clients(evidence: &mut Evidence) {
+    evidence.wanted.pool.forwarding = Forwarding::Nat46;
+    evidence.wanted.pool.source_addresses = Some("2001:db8:1:64::/64".parse().unwrap());
+    evidence.way.source = Some("2001:db8:9::2".parse().unwrap());
+}
+
 type Case = (&'static str, Evidence, Check, &'static str, &'static str);
 
 #[expect(clippy::too_many_lines, reason = "a table of cases")]
@@ -136,6 +143,29 @@ pub(super) fn cases() -> Vec<Case> {
             Check::ReturnPath,
             "it does not let these addresses in",
             "on the backend server: elb backend inspect --mode fullnat --port 80 --from 10.0.0.16",
+        ),
+        (
+            "with nat46, no route to the prefix of clients",
+            changed(healthy(), |e| {
+                embed_clients(e);
+                e.health.stuck = Some(12);
+            }),
+            Check::ReturnPath,
+            "of 12 openings of connections by clients in the last minute, none by a SYN-ACK or a reset",
+            "ip -6 route add 2001:db8:1:64::/64 via 2001:db8:9::2; then: elb backend inspect --mode nat46 --port 80 \
+             --from 2001:db8:1:64:0:1:c000:201",
+        ),
+        (
+            "with nat46, probes of the virtual address that have no way back",
+            changed(failing(Cause::Timeout { stage: Stage::Connect }), |e| {
+                embed_clients(e);
+                let probe = e.looks.probe.as_mut().unwrap();
+                (probe.path, probe.other) = (ProbePath::Vip, Some(Ok(())));
+            }),
+            Check::ReturnPath,
+            "but not through 10.0.0.100 (no answer to the connection): packets of clients come to it from \
+             2001:db8:1:64::/64",
+            "on the backend server: ip -6 route add 2001:db8:1:64::/64 via 2001:db8:9::2",
         ),
         (
             "with nat, answers by an interface without the program",

@@ -24,12 +24,12 @@ pub(super) fn own_vips(duty: &Duty) -> Vec<OwnVip> {
     own.collect()
 }
 
-/// Source addresses that are this host's own, with the interface.
+/// Source addresses, and addresses in the prefix of clients, that are this host's own, with the interface.
 pub(super) fn own_sources(duty: &Duty) -> Vec<(IpAddr, String)> {
-    let sources = duty.probed.as_ref().and_then(|(model, _)| model.source_addresses());
-    let Some(sources) = sources else { return Vec::new() };
+    let Some((model, _)) = &duty.probed else { return Vec::new() };
+    let snat = model.snat();
     let host = Host::look();
-    let own = host.addresses.iter().filter(|(address, _)| sources.holds(**address));
+    let own = host.addresses.iter().filter(|(address, _)| snat.use_of(**address).is_some());
     own.map(|(address, interface)| (*address, interface.clone())).collect()
 }
 

@@ -1,5 +1,7 @@
 //! With `nat`: where answers to clients go.
 
+use std::net::IpAddr;
+
 use super::*;
 use crate::backend::{Answers, Mode};
 
@@ -53,4 +55,37 @@ fn with_nat_answers_go_through_the_load_balancer() {
     let found = answers_go(|facts| facts.backend = Ok(gone));
     assert_eq!((found.0, found.1.as_str()), (Outcome::Fail, "the rule is gone"));
     assert_eq!(found.2.unwrap(), "elb backend up --mode nat --via 10.0.0.2 --port 80/tcp");
+}
+
+#[test]
+fn with_nat46_answers_to_the_prefix_go_through_the_load_balancer() {
+    let answers_go = |from: &[&str], route: Route| {
+        let report = conclude_with(|asked, facts| {
+            asked.mode = Some(Mode::Nat46);
+            asked.from = from.iter().map(|one| one.parse().unwrap()).collect();
+            let route = |from: &IpAddr| (*from, Ok(route.clone()));
+            facts.routes = asked.from.iter().map(route).collect();
+        });
+        let (outcome, evidence, fix) = finding_of(&report, Check::ReturnPath);
+        (outcome, evidence.to_owned(), fix.map(str::to_owned))
+    };
+    let client = "2001:db8:1:64:0:1:192.0.2.1";
+    let via = |gateway: Option<&str>| {
+        let gateway = gateway.map(|gateway| gateway.parse().unwrap());
+        Route::Via { interface: "eth0".to_owned(), gateway, source: None }
+    };
+    let (outcome, evidence, _) = answers_go(&[client], via(Some("2001:db8:9::2")));
+    assert_eq!(outcome, Outcome::Pass);
+    assert!(evidence.contains("in 2001:db8:1:64::/64 go to 2001:db8:9::2 by eth0"), "{evidence}");
+    let fix = "ip -6 route replace 2001:db8:1:64::/64 via LOAD-BALANCER";
+    for (route, says) in [(via(None), "as to a neighbour"), (Route::None, "there is no route to")] {
+        let (outcome, evidence, found) = answers_go(&[client], route);
+        assert_eq!((outcome, found.as_deref()), (Outcome::Fail, Some(fix)));
+        assert!(evidence.contains(says), "{evidence}");
+    }
+    assert_eq!(answers_go(&[client], Route::Local).0, Outcome::Fail);
+    // The load balancer's own address says nothing of it.
+    let (outcome, evidence, _) = answers_go(&["2001:db8:9::2", "10.0.0.2"], via(None));
+    assert_eq!(outcome, Outcome::Unknown);
+    assert!(evidence.contains("name an address of a client"), "{evidence}");
 }

@@ -5,6 +5,7 @@ use elb_common::client_hop::{ClientHop, hop_kind};
 use elb_common::exception::Exception;
 use elb_common::flow::FlowKeyV4;
 use elb_common::limits::EXCEPTION_LIFETIME;
+use elb_common::listener::ListenerKeyV6;
 use elb_common::reply::{self, reply_flags};
 
 use super::*;
@@ -193,4 +194,26 @@ fn a_request_that_clashes_shows_whose_connection_is_there() {
     assert_eq!(explained.decision.reason.as_deref(), Some("tuple_clash"));
     assert_eq!(explained.noted.unwrap().address, Some(socket("192.0.2.11:81")));
     assert_eq!(explained.endpoint, None);
+}
+
+/// A member with IPv6 of a pool with `nat46`.
+#[test]
+fn the_endpoint_of_a_member_with_ipv6_may_stand_for_an_address_of_ipv4() {
+    let mut memory = translating(reply_flags::PROBES);
+    let reply = memory.replies_v4.values().next().copied().unwrap();
+    let member: std::net::Ipv6Addr = "2001:db8:9::12".parse().unwrap();
+    let key = ListenerKeyV6::new(bytemuck::cast(member.octets()), Be16::new(PORT), 6);
+    memory.replies_v6.insert(key, reply);
+    let answer = question(
+        "[2001:db8:9::12]:8080",
+        "[2001:db8:1:64:0:7:c633:6407]:1234",
+        TransportProtocol::Tcp,
+    );
+    let ingress = Ingress { sender: MEMBER_MAC, ..INGRESS };
+    let explained = explain(&answer, ingress, &memory, &names()).unwrap().0;
+    let endpoint = explained.endpoint.unwrap();
+    assert_eq!(
+        (endpoint.listener.as_str(), endpoint.stands_for),
+        ("http", socket("192.0.2.10:80"))
+    );
 }

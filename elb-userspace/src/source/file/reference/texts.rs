@@ -86,7 +86,7 @@ pub(super) const SECTIONS: &[Section] = &[
             key("tls_key", "PEM file with the key of the certificate.", r#""/etc/elb/api.key""#),
             key("keys", "File with the keys of clients, which `elb key` writes.", r#""/etc/elb/api-keys.json""#).or("`api-keys.json` in `state_dir`"),
             key("store", "File that keeps the resources (SQLite).", r#""/var/lib/elb/store.db""#).or("`store.db` in `state_dir`"),
-            key("forwarding", "How packets reach the members of all its pools, see `forwarding` of a pool.", r#""ipip""#),
+            key("forwarding", "How packets reach the members of all its pools, see `forwarding` of a pool; not `nat46`.", r#""ipip""#),
             key("announce", "As `announce` of a load balancer, for all that the API makes.", r#""none""#),
             key("subnet", "Subnets from which load balancers get addresses, see `[[api.subnet]]`.", "[[api.subnet]]"),
         ],
@@ -133,19 +133,27 @@ pub(super) const SECTIONS: &[Section] = &[
         ],
     },
     Section {
-        heading: "`[snat]`: source addresses of pools with `fullnat`",
+        heading: "`[snat]`: source addresses of pools with `fullnat` and `nat46`",
         about: "\
-Optional; a pool with `forwarding = \"fullnat\"` needs it. Members of such pools see these addresses in the place of clients',
-and answer them. They belong to this load balancer alone: no interface of a host has them, this host answers ARP for
-them, and what members send to them must get here (they are on a segment of `[agent] interfaces`, or routed to this host).
+Optional; a pool with `forwarding = \"fullnat\"` needs `v4`, one with `\"nat46\"` needs `v6`. Members of such pools see these
+addresses in the place of clients', and answer them. They belong to this load balancer alone: no interface of a host has
+them, and what members send to them must get here.
 
+`v4` are addresses on a segment of `[agent] interfaces`, where this host answers ARP for them, or routed to this host.
 Each address has 64512 ports, and each connection takes one while it is open, and for up to 60 seconds after; each has its
 port among 32, so that no new connection is refused for lack of one (`no_source_port`) up to 70 % in use. `elb status` shows
 how many are, and it is a problem from 60 % on: give the prefix more addresses. A reload takes another prefix; the connections of
-these pools end with a reset then. Bindings take 1 MiB for each address.",
+these pools end with a reset then. Bindings take 1 MiB for each address.
+
+`v6` is a prefix of 64 bits that members, or the routers between, have a route to by this host (`ip -6 route add
+2001:db8:1:64::/64 via …`): nothing is announced. Of a client's address it makes one that holds the number of the listener and
+the client's address, as in `2001:db8:1:64:0:7:203.0.113.9`, and the client's port stays. No connection is recorded for
+that, so that their number has no limit. A load balancer gives its listeners numbers of its own: give each its own prefix. A
+reload takes another prefix; the connections of these pools end then.",
         table: &["snat"],
         keys: &[
-            key("v4", "The IPv4 addresses.", r#""10.0.0.16/28""#),
+            key("v4", "The IPv4 addresses, for pools with `fullnat`.", r#""10.0.0.16/28""#).or("none"),
+            key("v6", "The IPv6 prefix, for pools with `nat46`.", r#""2001:db8:1:64::/64""#).or("none"),
         ],
     },
     Section {
@@ -230,25 +238,27 @@ Any number that has room: 4096.
 
 `forwarding` decides what members need, who can be where, and which way answers go:
 
-| | `l2` | `ipip`, `gue` | `nat` | `fullnat` |
-|---|---|---|---|---|
-| member needs | the virtual address on `lo` | that, and to take outer headers off | a route to clients through this host | nothing but to let the source addresses in |
-| `elb backend up` there | `--vip` | `--vip`, `--from` | nothing if this host is its default route, else `--via`, `--port` | nothing |
-| member is | on a segment of this host | anywhere, by any route | anywhere, if answers come back through this host | anywhere |
-| member's port | the listener's | the listener's | any | any |
-| answers | to clients directly | to clients directly | through this host, which carries both directions | the same |
-| client's address | kept | kept | kept | not seen: one of `[snat]` in its place |
-| IP versions | both | both | both | IPv4 |
-| bytes less for packets | 0 | 20 or 40, 32 or 52 | 0 | 0 |
-| clients on the member's segment | served | served | refused (`hairpin`) | served |
+| | `l2` | `ipip`, `gue` | `nat` | `fullnat` | `nat46` |
+|---|---|---|---|---|---|
+| member needs | the virtual address on `lo` | that, and to take outer headers off | a route to clients through this host | nothing but to let the source addresses in | a route to the prefix through this host |
+| `elb backend up` there | `--vip` | `--vip`, `--from` | nothing if this host is its default route, else `--via`, `--port` | nothing | nothing: `ip -6 route add` |
+| member is | on a segment of this host | anywhere, by any route | anywhere, if answers come back through this host | anywhere | anywhere, if it has that route |
+| member's port | the listener's | the listener's | any | any | any |
+| answers | to clients directly | to clients directly | through this host, which carries both directions | the same | the same |
+| client's address | kept | kept | kept | not seen: one of `[snat]` in its place | in the last 32 bits of one of `[snat]` |
+| IP versions | both | both | both | IPv4 | clients IPv4, members IPv6 |
+| bytes less for packets | 0 | 20 or 40, 32 or 52 | 0 | 0 | 20 |
+| clients on the member's segment | served | served | refused (`hairpin`) | served | served |
 
 Use `l2` where all hosts share a segment, and `ipip` or `gue` where they do not: answers cost this host nothing. Use
 `nat` for servers that are to stay as they are, or whose port is another one; this host must then carry their answers,
 too, and all interfaces that these come in by must be in `[agent] interfaces`. Use `fullnat` for members that have no route
 through this host, or that are neighbours of the clients, or that call each other through a virtual address: they see an
-address of [`[snat]`](#snat-source-addresses-of-pools-with-fullnat) and not the client's, a connection that is silent for
-longer than `keepalive_timeout` ends with a reset, and so does one whose packets come to another load balancer. Addresses inside of
-protocols (FTP) are not translated, nor is SCTP.
+address of [`[snat]`](#snat-source-addresses-of-pools-with-fullnat-and-nat46) and not the client's, a connection that is silent for
+longer than `keepalive_timeout` ends with a reset, and so does one whose packets come to another load balancer. Use `nat46` for
+servers that have IPv6 only: they serve a virtual IPv4 address, and see the client's address in one of the prefix `v6` of
+`[snat]`. For a virtual IPv6 address of the same servers, make a load balancer of its own whose pool has `nat`, and the same
+members and ports. Addresses inside of protocols (FTP) are not translated, nor is SCTP.
 
 With `slow_start`, the share of a member that is new rises from little to all of it in proportion to time, in up to 20
 steps of a second or more, whatever the weights are: at half of the time it gets half of what will be its share. The
@@ -270,7 +280,7 @@ others divide the rest by their weights. Connections stay where they are.
             key("name", "Unique among pools.", r#""web""#),
             key("id", "Identifies it across changes of its name.", r#""6ba7b810-9dad-41d1-80b4-00c04fd430c8""#).or("follows from the name"),
             key("protocol", "Transport protocol.", r#""TCP""#),
-            key("forwarding", "How packets reach the members, which must be prepared for it (`elb backend up`): see the table above. `l2`: new MAC addresses, members on a network of this host. `ipip`: encapsulated in IP. `gue`: encapsulated in UDP port 6080. `nat`: translated to the member's address and port; answers come back through this host.", r#""ipip""#),
+            key("forwarding", "How packets reach the members, which must be prepared for it (`elb backend up`): see the table above. `l2`: new MAC addresses, members on a network of this host. `ipip`: encapsulated in IP. `gue`: encapsulated in UDP port 6080. `nat`: translated to the member's address and port; answers come back through this host. `fullnat`: and from an address of `[snat] v4`. `nat46`: from IPv4 to a member with IPv6, from an address of `[snat] v6`.", r#""ipip""#),
             key("lb_algorithm", "How a new connection gets its member. By consistent hash: `5_TUPLE_HASH` (protocol, addresses, ports), `3_TUPLE_HASH` (protocol, addresses), `2_TUPLE_HASH` (addresses), `SOURCE_IP` (the client's address), `QUIC_CID` (the QUIC connection id). Recorded for each connection: `ROUND_ROBIN`, `LEAST_CONNECTIONS`.", r#""ROUND_ROBIN""#),
             key("quic_cid_hash_strategy", "With `QUIC_CID`, the part of the connection id that counts: see below.", "{ offset = 0, len = 8 }").or("`{ offset = 0, len = 8 }` of `QUIC_CID`"),
             key("session_persistence", "Whether a client's new connections go to the member of its earlier ones: see below. Needs `ROUND_ROBIN` or `LEAST_CONNECTIONS`.", "{ timeout = 300 }").or("each connection gets its own member"),

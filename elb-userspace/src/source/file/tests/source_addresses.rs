@@ -37,7 +37,7 @@ fn a_prefix_that_is_none_is_said() {
         errors.to_string()
     };
     for (more, says) in [
-        ("[snat]\n", "[snat]: v4 is missing; set it to an IPv4 prefix of /26 to /32"),
+        ("[snat]\n", "[snat]: v4 and v6 are missing; set v4 to an IPv4 prefix of /26 to /32"),
         (
             "[snat]\nv4 = \"10.0.0.70/28\"\n",
             "[snat]: v4 \"10.0.0.70/28\" has bits of hosts set; use \"10.0.0.64/28\"",
