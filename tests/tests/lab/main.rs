@@ -30,6 +30,7 @@ mod limits;
 mod member_limits;
 mod metrics;
 mod monitoring;
+mod nat46;
 mod next_hops;
 mod notifying;
 mod path_mtu;

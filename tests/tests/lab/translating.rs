@@ -172,7 +172,7 @@ fn config(lab: &Lab, interfaces: &[&str], vip: impl Fn(Family) -> IpAddr) -> Con
 }
 
 /// With other virtual addresses.
-fn at(mut config: Config, vip: impl Fn(Family) -> IpAddr) -> Config {
+pub(super) fn at(mut config: Config, vip: impl Fn(Family) -> IpAddr) -> Config {
     for lb in &mut config.load_balancers {
         if let (Some(address), IpAddr::V4(vip)) = (&mut lb.vip_address, vip(Family::V4)) {
             *address = vip;

@@ -10,6 +10,7 @@ use elb_common::admission::{GROUP_FIXED_BITS, GroupKeyV4};
 use elb_common::backend::{Backend, Translation, backend_flags, mode, outer_sum};
 use elb_common::binding::{Binding, Course, Owner, says};
 use elb_common::client_hop::{ClientHop, hop_kind};
+use elb_common::embedded::{Prefix, embed};
 use elb_common::interface::Interface;
 use elb_common::listener::{
     CidPart, Listener, ListenerEndpoint, ListenerKeyV4, ListenerKeyV6, ListenerPool, algorithm,
@@ -65,6 +66,10 @@ pub enum To {
     Back,
     /// The answers of a member of [`To::NatV6`].
     BackV6,
+    /// IPv4 by `nat46`, to members with IPv6.
+    Nat46,
+    /// The answers of a member of [`To::Nat46`].
+    Back46,
     /// Packets of such a member that are no answers.
     MembersOwn,
     /// An address that is not virtual.
@@ -88,7 +93,7 @@ const FOREIGN: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 99);
 const VIP6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 0x10);
 
 /// Each listener, on a port of its own; its place here is the number of its pool.
-const ROUTES: [(To, u16); 11] = [
+const ROUTES: [(To, u16); 12] = [
     (To::Ipip, 80),
     (To::Moving, 81),
     (To::L2, 82),
@@ -100,6 +105,7 @@ const ROUTES: [(To, u16); 11] = [
     (To::Nat, 87),
     (To::NatV6, 88),
     (To::FullNat, 89),
+    (To::Nat46, 90),
 ];
 
 /// Port of members whose packets are translated.
@@ -196,24 +202,28 @@ impl Route {
         }
         if self.translates() {
             let translation = Translation::new(backend.address, Be16::new(MEMBER_PORT), 0);
-            let mode = if self.to == To::FullNat { mode::FULLNAT } else { mode::NAT };
+            let mode = match self.to {
+                To::FullNat => mode::FULLNAT,
+                To::Nat46 => mode::NAT46,
+                _ => mode::NAT,
+            };
             (backend.mode, backend.outer_source) = (mode, translation.to_words());
         }
         backend
     }
 
     fn is_v6(self) -> bool {
-        matches!(self.to, To::IpipV6 | To::NatV6)
+        matches!(self.to, To::IpipV6 | To::NatV6 | To::Nat46)
     }
 
     fn translates(self) -> bool {
-        matches!(self.to, To::Nat | To::NatV6 | To::FullNat)
+        matches!(self.to, To::Nat | To::NatV6 | To::FullNat | To::Nat46)
     }
 
     /// What its backend number `n` stands for.
     fn reply(self, n: u16) -> Reply {
         let address = self.backend(n).address;
-        let vip: Be128 = if self.is_v6() {
+        let vip: Be128 = if self.is_v6() && self.to != To::Nat46 {
             bytemuck::cast(VIP6.octets())
         } else {
             let first: Be32 = bytemuck::cast(VIP4.octets());
@@ -288,6 +298,12 @@ fn translate_back(memory: &mut Memory, route: Route) {
         memory.endpoints.insert(route.pool, endpoint);
         return;
     }
+    if route.to == To::Nat46 {
+        let (vip, port) = (bytemuck::cast(VIP4.octets()), Be16::new(route.port));
+        memory.endpoints.insert(route.pool, ListenerEndpoint::v4(vip, port, Some(PREFIX)));
+        // The members of `To::NatV6` have the same endpoints, which stand for both.
+        return;
+    }
     let port = Be16::new(MEMBER_PORT);
     for (n, protocol) in (0..BACKENDS).flat_map(|n| [(n, 6), (n, 17)]) {
         if route.is_v6() {
@@ -311,6 +327,16 @@ fn translate_back(memory: &mut Memory, route: Route) {
     memory.client_routes_v4 = vec![(16, bytemuck::cast([10u8, 0, 0, 0]), near)];
     memory.client_routes_v6 =
         vec![(64, bytemuck::cast(Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, 0).octets()), near)];
+}
+
+/// What the addresses begin with that members with IPv6 know clients with IPv4 by.
+const PREFIX: Prefix = [u32::from_ne_bytes([0xfd, 0x46, 0, 0]), 0];
+
+/// Such an address, of the client that all addresses begin with.
+fn embedded() -> Ipv6Addr {
+    let route = Route::all().find(|route| route.to == To::Nat46).expect("one of the routes");
+    let address: [u8; 16] = bytemuck::cast(embed(PREFIX, route.pool, bytemuck::cast(CLIENTS)));
+    address.into()
 }
 
 /// The first source address: a flow's number goes to the other two bytes.
@@ -399,14 +425,18 @@ pub fn template(kind: Kind, to: To, flows: u32) -> Result<Template> {
 
 /// A frame, where its words begin, and where a flow's number goes: to its address and its port.
 fn frame_of(kind: Kind, to: To) -> ([u8; FRAME], usize, [usize; 2]) {
-    let v6 = matches!(to, To::IpipV6 | To::NatV6 | To::BackV6);
+    let v6 = matches!(to, To::IpipV6 | To::NatV6 | To::BackV6 | To::Back46);
     let is_udp = matches!(kind, Kind::Udp | Kind::Quic);
     let protocol = if is_udp { 17 } else { 6 };
     let mut frame = [OUR_MAC, [2, 0, 0, 0, 0, 0xc1]].concat();
     if v6 {
         let client = Ipv6Addr::new(0x2001, 0xdb8, 0xc, 0, 0, 0, 0, 0);
         frame.extend([0x86, 0xdd, 0x60, 0, 0, 0, 0, (FRAME - 54) as u8, protocol, 64]);
-        let ends = if to == To::BackV6 { [member_v6(ANSWERS), client] } else { [client, VIP6] };
+        let ends = match to {
+            To::BackV6 => [member_v6(ANSWERS), client],
+            To::Back46 => [member_v6(ANSWERS), embedded()],
+            _ => [client, VIP6],
+        };
         frame.extend(ends.map(|address| address.octets()).concat());
     } else {
         let client = Ipv4Addr::from(CLIENTS);
@@ -422,9 +452,10 @@ fn frame_of(kind: Kind, to: To) -> ([u8; FRAME], usize, [usize; 2]) {
     let transport = frame.len();
     // What is not for a virtual address has a port all the same.
     let port = Route::all().find(|route| route.to == to).map_or(80, |route| route.port);
-    let is_back = matches!(to, To::Back | To::FullBack | To::BackV6 | To::MembersOwn);
+    let is_answer = matches!(to, To::Back | To::FullBack | To::BackV6 | To::Back46);
+    let is_back = is_answer || to == To::MembersOwn;
     let ports = match to {
-        To::Back | To::FullBack | To::BackV6 => [MEMBER_PORT, 1024],
+        _ if is_answer => [MEMBER_PORT, 1024],
         To::MembersOwn => [MEMBER_PORT + 1, 1024],
         _ => [1024, port],
     };

@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeSet,
     fs,
-    net::{IpAddr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     path::{Path, PathBuf},
 };
 
@@ -23,8 +23,40 @@ const SOME: usize = 24;
 pub(super) struct Client<'l> {
     pub(super) lab: &'l Lab,
     pub(super) vip: IpAddr,
-    /// Whether servers see source addresses in the place of its own.
-    pub(super) is_hidden: bool,
+    /// What servers know it by.
+    pub(super) known: Known,
+}
+
+/// What servers know a client by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Known {
+    /// Its own address and port.
+    Itself,
+    /// A source address of the load balancer.
+    Source,
+    /// An IPv6 address that holds its own, and its port.
+    Embedded,
+}
+
+impl Known {
+    /// Checks what a server knows a client by, an address and a port, as the client itself has them.
+    fn check(self, name: &str, seen: &str, own: &str) -> Result<()> {
+        let parts = |text: &str| -> Result<(String, String)> {
+            let (address, port) = text.split_once(' ').context("an address and a port")?;
+            Ok((address.to_owned(), port.to_owned()))
+        };
+        let ((address, port), (own_address, own_port)) = (parts(seen)?, parts(own)?);
+        match self {
+            Self::Itself => assert_eq!(seen, own, "{name} knows another client"),
+            Self::Source => assert!(is_source(&address), "{name} knows {seen}"),
+            Self::Embedded => {
+                let [.., a, b, c, d] = address.parse::<Ipv6Addr>()?.octets();
+                let client = Ipv4Addr::new(a, b, c, d);
+                assert_eq!((client.to_string(), port), (own_address, own_port), "{name}");
+            }
+        }
+        Ok(())
+    }
 }
 
 impl Client<'_> {
@@ -39,12 +71,7 @@ impl Client<'_> {
             let mut connections = BTreeSet::new();
             for pair in lines.chunks(2) {
                 let (name, client) = pair[0].split_once(' ').context("a name")?;
-                if self.is_hidden {
-                    let (address, _) = client.split_once(' ').context("an address")?;
-                    assert!(is_source(address), "{name} knows {client}");
-                } else {
-                    assert_eq!(client, pair[1], "{name} knows another client");
-                }
+                self.known.check(name, client, pair[1])?;
                 names.insert(name.to_owned());
                 connections.insert(client);
             }

@@ -4,13 +4,13 @@ use anyhow::Result;
 use elb_tests::{
     address::{Families, Family},
     agent::Agent,
-    config::{Config, Forwarding, MonitorKind, Pool, Protocol, SourceAddresses},
+    config::{Config, Forwarding, MonitorKind, Pool, Protocol, SourceAddresses, client_prefix},
     lab::Lab,
     status,
 };
 
 use super::{
-    clients::Client,
+    clients::{Client, Known},
     servers::{Member, OFFERS, OFFERS_IN_PYTHON, Offer},
 };
 use crate::scene::wait_until_serving;
@@ -44,7 +44,23 @@ fn programs_of_others_by_source_addresses() -> Result<()> {
     config.pools.retain(|pool| pool.members.iter().all(|member| member.address.is_ipv4()));
     config.pools.iter_mut().for_each(|pool| pool.forwarding = Forwarding::FullNat);
     config.snat = Some(SourceAddresses::of_backends());
-    serve(&lab, &config, &[Family::V4], Lab::vip)
+    serve(&lab, &config, &[(Family::V4, Known::Source)], Lab::vip)
+}
+
+/// Members have IPv6, and clients of both versions.
+#[test]
+fn programs_of_others_with_ipv6_for_clients_with_ipv4() -> Result<()> {
+    let lab = two_armed()?;
+    let mut config = config(&lab, &lab.lb_interfaces(), Lab::vip, &OFFERS);
+    // Those of IPv6 are the second half.
+    let half = config.pools.len() / 2;
+    let (first, second) = config.pools.split_at_mut(half);
+    for (pool, other) in first.iter_mut().zip(second) {
+        pool.members = other.members.clone();
+        pool.forwarding = Forwarding::Nat46;
+    }
+    config.client_prefix = Some(client_prefix());
+    serve(&lab, &config, &[(Family::V4, Known::Embedded), (Family::V6, Known::Itself)], Lab::vip)
 }
 
 #[test]
@@ -56,7 +72,7 @@ fn mail_and_web_sockets_in_python() -> Result<()> {
     let agent = Agent::start(&lab, &config(&lab, &interfaces, Lab::vip, &OFFERS_IN_PYTHON))?;
     wait_until_serving(&agent)?;
     for family in [Family::V4, Family::V6] {
-        Client { lab: &lab, vip: lab.vip(family), is_hidden: false }.mail_and_chat()?;
+        Client { lab: &lab, vip: lab.vip(family), known: Known::Itself }.mail_and_chat()?;
     }
     assert_eq!(status::drops(&agent.status()?), Vec::<String>::new());
     Ok(())
@@ -75,16 +91,17 @@ fn two_armed() -> Result<Lab> {
 type Vip = fn(&Lab, Family) -> std::net::IpAddr;
 
 fn serve_all(lab: &Lab, interfaces: &[&str], vip: Vip) -> Result<()> {
-    serve(lab, &config(lab, interfaces, vip, &OFFERS), &[Family::V4, Family::V6], vip)
+    let families = [(Family::V4, Known::Itself), (Family::V6, Known::Itself)];
+    serve(lab, &config(lab, interfaces, vip, &OFFERS), &families, vip)
 }
 
-fn serve(lab: &Lab, config: &Config, families: &[Family], vip: Vip) -> Result<()> {
+fn serve(lab: &Lab, config: &Config, families: &[(Family, Known)], vip: Vip) -> Result<()> {
     let start = |index| Member::start(lab, index);
     let members = (0..MEMBERS).map(start).collect::<Result<Vec<_>>>()?;
     let agent = Agent::start(lab, config)?;
     wait_until_serving(&agent)?;
-    for family in families {
-        let client = Client { lab, vip: vip(lab, *family), is_hidden: config.snat.is_some() };
+    for (family, known) in families {
+        let client = Client { lab, vip: vip(lab, *family), known: *known };
         client.requests()?;
         client.contents(&members)?;
         client.names()?;
