@@ -163,6 +163,27 @@ fn translated_answers_need_the_kernel_for_neighbours_that_it_does_not_know() {
     assert_eq!(report.conclusion, Conclusion::Healthy);
 }
 
+/// Members with IPv6 whose clients have IPv4: their answers leave as IPv4.
+#[test]
+fn answers_that_are_translated_to_ipv4_need_what_clients_with_ipv4_need() {
+    let (mut duty, mut facts) = translating(&[]);
+    let member = address("2001:db8:9::11");
+    duty.members = vec![(member, Forwarding::Nat46)];
+    facts.network.routes.insert(member, via(3, None));
+    facts.forwarding = [true, false];
+    let fix = |facts: &Facts| {
+        let finding = judge(&duty, facts).finding(Check::Forwarding).cloned().unwrap();
+        (finding.outcome == Outcome::Warn).then_some(finding.fix).flatten()
+    };
+    assert_eq!(fix(&facts), None);
+    facts.forwarding = [false, true];
+    assert_eq!(fix(&facts).as_deref(), Some("sysctl -w net.ipv4.ip_forward=1"));
+    let eth1 = facts.network.links.get_mut(&3).unwrap();
+    eth1.mac = Some(elb_common::addr::Mac::new([2, 0, 0, 0, 0, 3]));
+    let finding = judge(&duty, &facts).finding(Check::WayOut).cloned().unwrap();
+    assert!(finding.evidence.contains("answers by nat46, nat or fullnat do not"), "{finding:?}");
+}
+
 #[test]
 fn translated_answers_follow_the_main_table_only() {
     let (duty, facts) = translating(&["IPv4 with priority 100"]);
@@ -185,7 +206,7 @@ fn translated_answers_come_in_where_the_program_is_and_are_not_dropped() {
     let finding = judge(&duty, &facts).finding(Check::WayOut).cloned().unwrap();
     assert_eq!(finding.outcome, Outcome::Fail);
     assert!(
-        finding.evidence.contains("answers by nat, fullnat or nat46 do not reach clients"),
+        finding.evidence.contains("answers by nat or fullnat do not reach clients"),
         "{finding:?}"
     );
     assert!(finding.fix.unwrap().starts_with("add \"eth1\" to interfaces in [agent]"));

@@ -8,6 +8,7 @@ use crate::control::network::{Network, Unreachable, UnservedWay};
 use crate::diagnosis::check::Check;
 use crate::diagnosis::report::{Finding, Outcome};
 use crate::diagnosis::way_out::{fix, ipv6_fix, ipv6_off, route_fix, what};
+use crate::model::Forwarding;
 
 /// Members without a route that are named.
 const NAMED: usize = 4;
@@ -47,14 +48,15 @@ pub(super) fn way_out(duty: &Duty, facts: &Facts) -> Finding {
 
 /// Of members whose answers must be translated where they come in.
 fn untranslated(duty: &Duty, way: &UnservedWay) -> &'static str {
-    let is_one = |member: &IpAddr| {
-        let mut all = duty.members.iter();
-        all.any(|(address, forwarding)| address == member && forwarding.translates())
-    };
-    if way.members.iter().any(is_one) {
-        "; what comes in there is not translated either: answers by nat, fullnat or nat46 do not reach clients"
-    } else {
+    let of_members = duty.members.iter().filter(|(address, _)| way.members.contains(address));
+    let translated: Vec<Forwarding> =
+        of_members.map(|(_, one)| *one).filter(|one| one.translates()).collect();
+    if translated.is_empty() {
         ""
+    } else if translated.iter().any(|one| one.embeds_clients()) {
+        "; what comes in there is not translated either: answers by nat46, nat or fullnat do not reach clients"
+    } else {
+        "; what comes in there is not translated either: answers by nat or fullnat do not reach clients"
     }
 }
 
