@@ -117,12 +117,27 @@ impl Core {
             format!(
                 "no member answers at {vip} by the way of probes, although {hosts} answer at their own \
                  addresses, which decide meanwhile: the way of probes on this load balancer is \
-                 broken, or no backend server has {vip}{}{}",
+                 broken, or {}{}{}",
+                self.fault_of_members(vip),
                 self.untrusted(vip),
                 self.found()
             )
         };
         self.uncounted().into_iter().map(text).collect()
+    }
+
+    /// What members lack if none answers at a virtual address.
+    fn fault_of_members(&self, vip: IpAddr) -> String {
+        let silent =
+            self.probes.members.all().filter(|watched| watched.uncounted.contains_key(&vip));
+        let names: HashSet<&str> = silent.map(|watched| watched.pool_name.as_str()).collect();
+        let pools = self.config.model.pools().iter();
+        let mut silent = pools.filter(|pool| names.contains(pool.name.as_str()));
+        if silent.any(|pool| pool.forwarding.translates()) {
+            return "what backend servers answer does not come back through it: elb diagnose"
+                .to_owned();
+        }
+        format!("no backend server has {vip}")
     }
 
     /// Virtual addresses at which no member of a pool serves, although members do at others.

@@ -97,9 +97,9 @@ fn is_any(error: &io::Error, kinds: [ErrorKind; 2]) -> bool {
     kinds.contains(&error.kind())
 }
 
-pub(crate) fn listening(lab: &Lab) -> Result<Vec<TcpListener>> {
+pub(crate) fn listening(lab: &Lab, family: Family) -> Result<Vec<TcpListener>> {
     let at = |index: usize| {
-        let address = SocketAddr::new(lab.member_addr(index, Family::V4), HTTP_PORT);
+        let address = SocketAddr::new(lab.member_addr(index, family), HTTP_PORT);
         let listener = lab.backends()[index].run(|| TcpListener::bind(address))??;
         listener.set_nonblocking(true)?;
         Ok(listener)

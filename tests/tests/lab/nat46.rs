@@ -16,7 +16,10 @@ use elb_tests::{
     wire::{ECHO_PORT, HTTP_PORT},
 };
 
+use serde_json::Value;
+
 use super::translating::{BEAT, CONNECTIONS, ECHO, WEB, WEIGHTS, tcp_arrives, udp_arrives};
+use crate::ends::{Ends, is_reset, listening, reload, told};
 use crate::scene::{LIMIT, wait_until_serving};
 
 /// Clients with IPv6 reach the same members by `nat`, at the same ports.
@@ -84,7 +87,7 @@ fn held_connections_outlive_the_agent_and_changes_of_the_pool() -> Result<()> {
     Ok(())
 }
 
-/// Members without a route to the addresses of their clients answer nowhere, and it is said whose fault that is.
+/// Members without a route to the addresses of their clients: the agent says so, and how to find out more.
 #[test]
 fn members_without_the_route_are_found_out() -> Result<()> {
     let lab = Lab::builder().two_armed().backends(2).families(Families::Both).start()?;
@@ -94,35 +97,45 @@ fn members_without_the_route_are_found_out() -> Result<()> {
     let mut config = Config::new(&lab).balance(&lab, Family::V4, WEB, pool);
     config.client_prefix = Some(client_prefix());
     let agent = Agent::start(&lab, &config)?;
-    agent.wait_status("members that answer nowhere", LIMIT, |said| {
-        let members = status::pool(said, "web").and_then(|pool| pool["members"].as_array());
-        members.is_some_and(|all| all.iter().all(|member| member["operating_status"] == "OFFLINE"))
-    })?;
+    let is_said =
+        |said: &Value| said["problems"].to_string().contains("does not come back through it");
+    agent.wait_status("that nothing comes back", LIMIT, is_said)?;
+    let member = SocketAddr::new(lab.member_addr(0, Family::V6), HTTP_PORT).to_string();
+    let said =
+        agent.run(&["diagnose", &member]).map_or_else(|error| format!("{error:#}"), |said| said);
+    assert!(said.contains(&client_prefix()), "{said}");
     route_clients(&lab)?;
-    wait_until_serving(&agent)?;
-    let target = lab.service(Family::V4, WEB);
-    let report = http_requests(lab.client(), Load::on(target), 20)?;
+    agent.wait_status("that all is well again", LIMIT, |said| !is_said(said))?;
+    let report = http_requests(lab.client(), Load::on(lab.service(Family::V4, WEB)), 20)?;
     assert_eq!(report.failures().len(), 0, "{:?}", report.failures());
     Ok(())
 }
 
-/// A member that was taken away, and its client: either learns with its next packet that the connection is over.
+/// Connections of a listener that is taken away, while another one stays at the virtual address.
 #[test]
-fn what_follows_the_end_of_a_listener_is_reset() -> Result<()> {
+fn the_next_segment_of_either_side_is_reset_when_the_listener_is_gone() -> Result<()> {
     let lab = two_armed()?;
-    let _servers = lab.serve()?;
-    let pool = pool(&lab, "echo", Protocol::Tcp, ECHO_PORT);
-    let mut config = Config::new(&lab).balance(&lab, Family::V4, WEB, pool);
+    let members = listening(&lab, Family::V6)?;
+    let web = pool(&lab, "web", Protocol::Tcp, HTTP_PORT);
+    let other = pool(&lab, "other", Protocol::Tcp, ECHO_PORT);
+    let config = Config::new(&lab).balance(&lab, Family::V4, WEB, web);
+    let mut config = config.balance(&lab, Family::V4, ECHO, other);
     config.client_prefix = Some(client_prefix());
-    let mut agent = Agent::start(&lab, &config)?;
+    let agent = Agent::start(&lab, &config)?;
     wait_until_serving(&agent)?;
     let target = lab.service(Family::V4, WEB);
-    let held = HeldConnections::open(lab.client(), target, 20, BEAT)?;
-    config.load_balancers[0].listeners.clear();
-    agent.reload(&config)?;
-    std::thread::sleep(5 * BEAT);
-    let report = held.stop()?;
-    assert_eq!(report.broken().len(), 20, "{:?}", report.broken());
+    let open = || Ends::open(&lab, &members, target);
+    let ((mut one, _), (mut two, _)) = (open()?, open()?);
+    let listener = config.load_balancers[0].listeners.remove(0);
+    reload(&agent, &config)?;
+    assert!(is_reset(&mut one.member)?, "the member spoke first");
+    assert!(is_reset(&mut one.client)?, "and its client did then");
+    assert!(is_reset(&mut two.client)?, "the client spoke first");
+    assert!(is_reset(&mut two.member)?, "and the member did then");
+    assert_eq!(told(&agent.status()?), 2);
+    config.load_balancers[0].listeners.push(listener);
+    reload(&agent, &config)?;
+    open()?;
     Ok(())
 }
 
@@ -137,7 +150,7 @@ fn two_armed() -> Result<Lab> {
 fn route_clients(lab: &Lab) -> Result<()> {
     let lb = Network::Back.address(Family::V6, Host::LoadBalancer);
     for backend in lab.backends() {
-        backend.ip(&format!("-6 route replace {} via {lb}", client_prefix()))?;
+        backend.ip(&format!("route replace {} via {lb}", client_prefix()))?;
     }
     Ok(())
 }

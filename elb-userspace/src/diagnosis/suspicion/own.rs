@@ -23,9 +23,15 @@ pub(super) fn inferred(evidence: &Evidence) -> Option<Finding> {
         "no member answers at {vip} by the way of probes, although they answer at their own \
          addresses: most likely something on this load balancer, not on the backend servers"
     );
-    Some(Finding::inferred(Check::Probes, Outcome::Fail, what).fix(format!(
-        "elb doctor; ip rule; nft list ruleset; if all is well here, no backend server has {vip}"
-    )))
+    let theirs = if evidence.wanted.pool.forwarding.translates() {
+        "the answers of backend servers do not come back through it".to_owned()
+    } else {
+        format!("no backend server has {vip}")
+    };
+    Some(
+        Finding::inferred(Check::Probes, Outcome::Fail, what)
+            .fix(format!("elb doctor; ip rule; nft list ruleset; if all is well here, {theirs}")),
+    )
 }
 
 /// The probe could not even begin.

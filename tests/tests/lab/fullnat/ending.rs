@@ -28,7 +28,7 @@ fn other_addresses() -> SourceAddresses {
 fn start(shape: impl Fn(Pool) -> Pool) -> Result<(Lab, Vec<TcpListener>, Config, Agent)> {
     let lab = Lab::builder().two_armed().backends(2).start()?;
     lab.lb_forwards()?;
-    let listeners = listening(&lab)?;
+    let listeners = listening(&lab, Family::V4)?;
     let pool = Pool::of(&lab, "web", Family::V4, Protocol::Tcp, HTTP_PORT);
     let pool = shape(pool.forwarding(Forwarding::FullNat));
     let mut config = Config::new(&lab).balance(&lab, Family::V4, WEB, pool).idle_after(SHORT);

@@ -27,7 +27,7 @@ fn start(members: u8) -> Result<(Lab, Vec<TcpListener>, Config, Agent)> {
     let lab = Lab::builder().two_armed().backends(members).start()?;
     lab.lb_forwards()?;
     lab.route_backends_through_lb()?;
-    let listeners = listening(&lab)?;
+    let listeners = listening(&lab, Family::V4)?;
     let pool = Pool::of(&lab, "web", Family::V4, Protocol::Tcp, HTTP_PORT);
     let pool = pool.forwarding(Forwarding::Nat).drained_for(DELAY);
     // It stays when the other goes, and so does the virtual address.
