@@ -49,8 +49,13 @@ pub(super) fn packet<F: Family, P: Packet, T: Tables>(
     if ip.hop_limit <= 1 {
         return Err(Stop::because(Reason::TtlExpired));
     }
-    if ip.length > u32::from(backend.largest) {
-        return Err(Stop(tables.too_big::<F, P>(packet, backend.largest)));
+    let mut largest = backend.largest;
+    if F::BINDS && ip.fragment != part::WHOLE && backend.mode == mode::NAT46 {
+        // It grows by one header more.
+        largest = largest.saturating_sub(FRAGMENT as u16);
+    }
+    if ip.length > u32::from(largest) {
+        return Err(Stop(tables.too_big::<F, P>(packet, largest)));
     }
     let tunnel = Tunnel { backend, length: ip.length as u16, hash };
     match backend.mode {
@@ -58,7 +63,7 @@ pub(super) fn packet<F: Family, P: Packet, T: Tables>(
         mode::FULLNAT if F::BINDS && (T::IS_APART || hash != NO_NUMBER) => {
             tables.translate_both::<F, P>(packet, link, ip, (id, hash))?;
         }
-        mode::NAT46 if F::BINDS => as_v6::<F, P, T>(packet, tables, link, ip, (id, backend), hash)?,
+        mode::NAT46 if F::BINDS => as_v6::<F, P, T>(packet, tables, link, ip, (id, hash))?,
         mode::NAT if T::IS_APART => tables.translate::<F, P>(packet, link, ip, id)?,
         // What a later fragment of IPv6 calls its protocol says nothing.
         mode::NAT if ip.protocol == F::ICMP && !ip.is_later_fragment() => {
@@ -86,16 +91,10 @@ fn as_v6<F: Family, P: Packet, T: Tables>(
     tables: &T,
     link: &Link,
     ip: &Ip<F::Addr>,
-    (id, backend): (u16, &Backend),
-    listener: u32,
+    (id, listener): (u16, u32),
 ) -> Result<(), Stop> {
     if ip.fragment == part::WHOLE && F::header(packet, link.end)?.protocol == F::ICMP {
         return tables.translate_46_error::<F, P>(packet, (id, listener));
-    }
-    // A fragment grows by one header more.
-    let largest = u32::from(backend.largest).saturating_sub(FRAGMENT as u32);
-    if ip.fragment != part::WHOLE && ip.length > largest {
-        return Err(Stop(tables.too_big::<F, P>(packet, largest as u16)));
     }
     if sum::is_missing(packet, ip) {
         tables.sum_datagram::<F, P>(packet, link, ip)?;

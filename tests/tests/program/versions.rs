@@ -150,13 +150,13 @@ fn what_does_not_fit_is_answered_with_the_size_that_does() {
         );
         scene.forget_errors();
         // To a fragment, 28.
-        let fragment = asks_udp(&[3; 3000]).fragments(1456, 8).remove(0);
-        let (outcome, bytes) = scene.run(&fragment.frame());
-        assert_eq!(
-            (outcome, mtu(&bytes, 14 + 26)),
-            (Outcome::Answer(Reason::TooBigAnswered), 1472)
-        );
-        scene.forget_errors();
+        for size in [1456, 1480] {
+            let fragment = asks_udp(&[3; 3000]).fragments(size, 8).remove(0);
+            let (outcome, bytes) = scene.run(&fragment.frame());
+            let answered = Outcome::Answer(Reason::TooBigAnswered);
+            assert_eq!((outcome, mtu(&bytes, 14 + 26)), (answered, 1472));
+            scene.forget_errors();
+        }
         let narrow = client::NARROW[0];
         let too_big = from_member(&scene.answers_to(narrow, ACK, &[1; 1361]));
         let (outcome, bytes) = scene.run(&too_big);

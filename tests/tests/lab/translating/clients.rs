@@ -139,7 +139,7 @@ impl Client<'_> {
             let sent = self.socat_to(&file, &got, &to);
             // The first of the fragments that do not fit on their way is answered with the size that does.
             let is_informed = self.known == Known::Embedded
-                && sent.as_ref().is_err_and(|error| error.to_string().contains("too long"));
+                && sent.as_ref().is_err_and(|error| format!("{error:#}").contains("too long"));
             if is_informed {
                 self.socat_to(&file, &got, &to)?;
             } else {
