@@ -30,8 +30,13 @@ pub fn suspects(evidence: &Evidence) -> Vec<Finding> {
         return vec![finding];
     }
     if let Some(cause) = evidence.vip_failure() {
-        let first = own::inferred(evidence);
-        return first.into_iter().chain(vip::suspects(evidence, cause)).collect();
+        let (own, theirs) = (own::inferred(evidence), vip::suspects(evidence, cause));
+        // A route that only this pool's packets need is what all members lack, sooner than that this host is at fault.
+        return if evidence.wanted.pool.forwarding.embeds_clients() {
+            theirs.into_iter().chain(own).collect()
+        } else {
+            own.into_iter().chain(theirs).collect()
+        };
     }
     match evidence.failure() {
         Some(cause) => of_failure(evidence, cause),

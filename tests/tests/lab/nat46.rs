@@ -101,7 +101,7 @@ fn members_without_the_route_are_found_out() -> Result<()> {
     let is_said = |said: &Value| said.to_string().contains("does not come back through it");
     agent.wait_status("that nothing comes back", STUCK, is_said)?;
     let member = SocketAddr::new(lab.member_addr(0, Family::V6), HTTP_PORT).to_string();
-    let said = agent.run(&["diagnose", &member]).unwrap_or_else(|error| format!("{error:#}"));
+    let said = agent.end(&["diagnose", &member], STUCK)?.printed;
     assert!(said.contains(&client_prefix()), "{said}");
     route_clients(&lab)?;
     agent.wait_status("that all is well again", STUCK, |said| !is_said(said))?;

@@ -109,7 +109,12 @@ fn serve(lab: &Lab, config: &Config, families: &[(Family, Known)], vip: Vip) -> 
         client.datagrams()?;
         client.streams()?;
     }
-    assert_eq!(status::drops(&agent.status()?), Vec::<String>::new());
+    let mut drops = status::drops(&agent.status()?);
+    if config.client_prefix.is_some() {
+        // Fragments that do not fit: of their first, the sender is notified, and sends smaller ones.
+        drops.retain(|drop| !drop.contains("too_big"));
+    }
+    assert_eq!(drops, Vec::<String>::new());
     Ok(())
 }
 
