@@ -8,6 +8,7 @@ use super::answer::refuse::refusal;
 use super::bind::{self, Bearer, Passenger};
 use super::control::{self, Quote};
 use super::reply::{self, Back, NotBack};
+use super::verifier::forgotten;
 use super::{
     Family, Ip, Link, Packet, Stop, Tables, Target, V4, V6, answer, exception, forward, fragment,
     parse, version,
@@ -224,7 +225,7 @@ pub fn reply_error<F: Family, P: Packet, T: Tables>(
     packet: &mut P,
     tables: &T,
 ) -> Result<Back, NotBack> {
-    let link = parse::link(packet)?;
+    let link = link(packet)?;
     let ip = F::parse(packet, link.end)?;
     // Known already, but not to the verifier.
     if !control::is_error::<F, P>(packet, &link, &ip) {
@@ -284,7 +285,7 @@ pub fn translate_error<F: Family, P: Packet, T: Tables>(
     tables: &T,
     backend: u16,
 ) -> Result<(), Stop> {
-    let link = parse::link(packet)?;
+    let link = link(packet)?;
     let ip = F::parse(packet, link.end)?;
     // Known already, but not to the verifier.
     if !control::is_error::<F, P>(packet, &link, &ip) {
@@ -401,7 +402,7 @@ pub fn translate_46_error<P: Packet, T: Tables>(
     backend: u16,
     listener: u16,
 ) -> Result<(), Stop> {
-    let link = parse::link(packet)?;
+    let link = link(packet)?;
     let ip = V4::header(packet, link.end)?;
     // Known already, but not to the verifier.
     if !control::is_error::<V4, P>(packet, &link, &ip) {
@@ -409,6 +410,15 @@ pub fn translate_46_error<P: Packet, T: Tables>(
     }
     let (backend, known) = known(tables, backend, listener)?;
     forward::nat46::error(packet, &link, &ip, backend, known)
+}
+
+/// What precedes the IP header, of which the verifier does not know how long it is: it would walk the rest once for each
+/// number of tags.
+#[inline(always)]
+fn link<P: Packet>(packet: &P) -> Result<Link, Stop> {
+    let end = parse::link(packet)?.end as u64;
+    let end = forgotten(end, u64::from(packet.length())) as usize & Place::FARTHEST as usize;
+    Link::ending_at(packet, end)
 }
 
 /// A backend, and by which addresses it knows the clients of a listener.
@@ -445,7 +455,7 @@ pub fn reply_embedded_error<P: Packet, T: Tables>(
     ids: (u16, u16),
 ) -> Result<Back, NotBack> {
     // That it is an error, without extension headers, is known already.
-    let link = parse::link(packet)?;
+    let link = link(packet)?;
     reply::embedded::error(packet, tables, &link, ids)
 }
 

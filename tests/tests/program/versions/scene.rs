@@ -183,7 +183,7 @@ fn resealed(old: &Packet, new: &mut Packet) {
     seal(&mut plain, at);
     let rest = less(&sum_before, &plain.payload[at..at + 2]);
     seal(new, at);
-    let sum = more(&new.payload[at..at + 2].to_vec(), rest);
+    let sum = more(&new.payload[at..at + 2], rest);
     let is_udp = old.protocol == UDP;
     let sum = if is_udp && sum == 0 { 0xffff } else { sum };
     new.payload[at..at + 2].copy_from_slice(&sum.to_be_bytes());
