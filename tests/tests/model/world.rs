@@ -17,7 +17,7 @@ use elb_userspace::model::persistence::{ClientBits, ClientBitsV6, PersistenceTim
 use elb_userspace::model::{
     self, Announce, DrainTimeout, FlowsOnUnhealthy, HoldTime, IdleTimeout, Limit, LoadBalancer,
     MemberCount, MinimumHealthy, Model, Name, NoMember, Protocol, ResourceId, RingSize, RiseTime,
-    SessionPersistence, Weight,
+    SessionPersistence, SnatPrefixes, Weight,
 };
 
 use crate::packet::{Ends, MEMBER_PORT, OUR_MAC, PORTS, ROUTER_MAC, VIP, answer, frame};
@@ -154,7 +154,7 @@ impl<'d, D: Datapath> World<'d, D> {
             pool.regions().flat_map(|region| datapath.named(region)).collect()
         };
         let named: BTreeMap<u16, _> = pools.iter().map(|pool| (pool.id, named(pool))).collect();
-        changed |= self.reconciler.swept(&census, |pool, id| {
+        changed |= self.reconciler.swept(&census, now, |pool, id| {
             named.get(&pool.id).is_some_and(|named| named.contains(&id))
         });
         if changed {
@@ -327,7 +327,7 @@ fn model(wanted: &Wanted) -> Model {
     };
     let present = (0..).zip(&wanted.pools).filter(|(_, pool)| pool.present);
     let pools = present.map(|(number, pool)| model_pool(wanted, number, pool));
-    Model::new(vec![load_balancer], pools.collect(), vec![], None).unwrap()
+    Model::new(vec![load_balancer], pools.collect(), vec![], SnatPrefixes::default()).unwrap()
 }
 
 fn model_pool(wanted: &Wanted, number: usize, pool: &Pool) -> model::Pool {

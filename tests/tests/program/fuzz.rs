@@ -290,6 +290,7 @@ fn hostile_packets() {
         &Reason::TupleClash,
         &Reason::NotOpen,
         &Reason::NoSourcePort,
+        &Reason::UdpChecksum,
     ];
     assert_eq!(silent, elsewhere, "reasons that no packet met");
 }
