@@ -1,6 +1,6 @@
 //! With `nat` and `nat46`, answers to clients must go back through the load balancer, which translates them.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use elb_common::embedded::embedded;
 
@@ -28,10 +28,14 @@ pub(super) fn check(asked: &InspectRequest, facts: &Facts) -> Vec<Part> {
     parts
 }
 
-/// Answers to addresses that hold a client's; others are the load balancer's own.
+/// Answers to addresses that hold a client's, which does not begin with 0; others are the load balancer's own.
 fn to_prefix(facts: &Facts) -> Vec<Part> {
     let holds_client = |source: &IpAddr| match source {
-        IpAddr::V6(address) => embedded(bytemuck::cast(address.octets())).is_some(),
+        IpAddr::V6(address) => {
+            embedded(bytemuck::cast(address.octets())).is_some_and(|(_, client)| {
+                u32::from_be(client.raw()) > Ipv4Addr::new(0, 255, 255, 255).to_bits()
+            })
+        }
         IpAddr::V4(_) => false,
     };
     let routes = facts.routes.iter().filter(|(source, _)| holds_client(source));
