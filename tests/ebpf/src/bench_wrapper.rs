@@ -97,7 +97,8 @@ mod program {
     fn restore(context: &XdpContext, template: &Template) -> Option<()> {
         let step = next(0)?;
         let mut packet = XdpPacket::new(context);
-        packet.shrink_head(packet.length().saturating_sub(FRAME as u32))?;
+        // A frame that is too short starts earlier again: the difference is a number with a sign.
+        packet.shrink_head(packet.length().wrapping_sub(FRAME as u32))?;
         *packet.view_mut(0)? = Word(template.first);
         *packet.view_mut(FRAME - 8)? = Word(template.last);
         let middle = packet.view_mut::<[Word; MIDDLE]>((template.phase & 6) as usize)?;
