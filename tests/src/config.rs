@@ -3,6 +3,7 @@
 //! Fields are named after the keys of the file and free for a test to change.
 
 mod monitor;
+mod snat;
 
 use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
@@ -13,10 +14,8 @@ use anyhow::{Context as _, Result};
 use serde::Serialize;
 
 pub use self::monitor::{HealthMonitor, MonitorKind};
-use crate::{
-    address::{Family, Host, Network},
-    lab::Lab,
-};
+pub use self::snat::{SourceAddresses, client_prefix};
+use crate::{address::Family, lab::Lab};
 
 /// The whole file.
 #[derive(Clone, Debug, Serialize)]
@@ -34,27 +33,6 @@ pub struct Config {
     pub pools: Vec<Pool>,
     #[serde(rename = "ipgroup", skip_serializing_if = "Vec::is_empty")]
     pub ip_groups: Vec<IpGroup>,
-}
-
-/// What members see in the place of clients' addresses where a pool forwards by `fullnat`.
-#[derive(Clone, Debug, Serialize)]
-pub struct SourceAddresses {
-    /// A prefix of IPv4.
-    pub v4: String,
-}
-
-impl SourceAddresses {
-    /// On the segment of the backends, where no host has them.
-    pub fn of_backends() -> Self {
-        let lb = Network::Back.address(Family::V4, Host::LoadBalancer).to_string();
-        let network = lb.trim_end_matches(|last| last != '.');
-        Self { v4: format!("{network}208/28") }
-    }
-}
-
-/// A prefix for clients of pools that forward by `nat46`: no network of a lab has it, and members need a route to it.
-pub fn client_prefix() -> String {
-    "2001:db8:64:46::/64".to_owned()
 }
 
 #[derive(Clone, Debug, Serialize)]

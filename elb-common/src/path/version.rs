@@ -19,7 +19,7 @@ use crate::reason::Reason;
 pub(super) const FRAGMENT: usize = size_of::<Extension>();
 /// Protocol number of a fragment header.
 const FRAGMENT_HEADER: u8 = 44;
-/// The longest IPv6 packet that any link carries (RFC 8200 §5).
+/// The longest IPv6 packet that every link carries (RFC 8200 §5).
 pub(super) const LEAST_MTU: u32 = 1280;
 /// Bytes that an IPv6 header is longer by.
 pub(super) const LONGER: usize = size_of::<Ipv6>() - size_of::<Ipv4>();
